@@ -39,7 +39,11 @@ pub enum SpiffeIdError {
 
 impl SpiffeId {
     /// Makes an id from its parts.
-    pub fn new(trust_domain: &str, namespace: &str, service_account: &str) -> Result<SpiffeId, SpiffeIdError> {
+    pub fn new(
+        trust_domain: &str,
+        namespace: &str,
+        service_account: &str,
+    ) -> Result<SpiffeId, SpiffeIdError> {
         check_trust_domain(trust_domain)?;
         check_segment(namespace)?;
         check_segment(service_account)?;
@@ -70,7 +74,7 @@ impl SpiffeId {
     }
 }
 
-fn check_trust_domain(text: &str) -> Result<(), SpiffeIdError> {
+pub(super) fn check_trust_domain(text: &str) -> Result<(), SpiffeIdError> {
     if text.len() > MAX_TRUST_DOMAIN_BYTES {
         return Err(SpiffeIdError::TooLong);
     }
@@ -117,3 +121,6 @@ impl fmt::Debug for SpiffeId {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests;
