@@ -4,3 +4,4 @@
 pub mod identity;
 pub mod seed;
 pub mod time;
+pub mod tls;

@@ -1,0 +1,153 @@
+//! The rustls configurations of an identity: one for each role, made once for each credential.
+
+use super::{ALPN, Session, TlsFault, WallCell};
+use crate::identity::{Credential, SvidVerifier};
+use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+use rustls::{CipherSuite, ClientConfig, NoKeyLog, ServerConfig};
+use std::fmt;
+use std::sync::Arc;
+
+/// The cipher suites of the mesh, most preferred first (node.md row 23).
+const CIPHER_SUITES: [CipherSuite; 2] =
+    [CipherSuite::TLS13_AES_256_GCM_SHA384, CipherSuite::TLS13_AES_128_GCM_SHA256];
+
+/// What all identities of a node share: the cryptography and the wall time.
+#[derive(Clone, Debug)]
+pub struct TlsContext {
+    provider: Arc<CryptoProvider>,
+    wall: WallCell,
+}
+
+/// A credential made ready for sessions of both roles.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    credential: Arc<Credential>,
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+impl TlsContext {
+    /// Takes the mesh's cipher suites out of `provider`; all other cryptography is the provider's. Certificates are judged at
+    /// the time that `wall` shows.
+    pub fn new(provider: &CryptoProvider, wall: WallCell) -> TlsContext {
+        let mut provider = provider.clone();
+        let offered = std::mem::take(&mut provider.cipher_suites);
+        provider.cipher_suites = CIPHER_SUITES
+            .iter()
+            .filter_map(|wanted| offered.iter().find(|suite| suite.suite() == *wanted).copied())
+            .collect();
+        TlsContext { provider: Arc::new(provider), wall }
+    }
+
+    /// The cell that holds the wall time; store `now.wall` in it before using a session.
+    pub fn wall(&self) -> &WallCell {
+        &self.wall
+    }
+
+    /// Makes a credential ready for sessions. Resumption, tickets, early data, server names and key logs are all off: every
+    /// session verifies its peer's certificate afresh (node.md row 26).
+    ///
+    /// # Errors
+    /// [`TlsFault::NoCipherSuite`] when the provider has no suite of the mesh's, [`TlsFault::Internal`] when it does not fit
+    /// TLS 1.3 otherwise.
+    pub fn for_credential(&self, credential: &Arc<Credential>) -> Result<Arc<TlsIdentity>, TlsFault> {
+        if self.provider.cipher_suites.is_empty() {
+            return Err(TlsFault::NoCipherSuite);
+        }
+        let verifier = Arc::new(SvidVerifier::new(
+            credential.id().trust_domain(),
+            credential.bundle().clone(),
+            self.provider.signature_verification_algorithms,
+        ));
+        let certified = Arc::new(SingleCertAndKey::from(credential.certified().clone()));
+        Ok(Arc::new(TlsIdentity {
+            credential: credential.clone(),
+            client: Arc::new(self.client(verifier.clone(), certified.clone())?),
+            server: Arc::new(self.server(verifier, certified)?),
+        }))
+    }
+
+    fn client(
+        &self,
+        verifier: Arc<SvidVerifier>,
+        certified: Arc<SingleCertAndKey>,
+    ) -> Result<ClientConfig, TlsFault> {
+        let wall = Arc::new(self.wall.clone());
+        let mut config = ClientConfig::builder_with_details(self.provider.clone(), wall)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|e| TlsFault::Internal(e.to_string()))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_client_cert_resolver(certified);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.resumption = Resumption::disabled();
+        config.enable_sni = false;
+        config.enable_early_data = false;
+        config.enable_secret_extraction = false;
+        config.key_log = Arc::new(NoKeyLog);
+        Ok(config)
+    }
+
+    fn server(
+        &self,
+        verifier: Arc<SvidVerifier>,
+        certified: Arc<SingleCertAndKey>,
+    ) -> Result<ServerConfig, TlsFault> {
+        let wall = Arc::new(self.wall.clone());
+        let mut config = ServerConfig::builder_with_details(self.provider.clone(), wall)
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|e| TlsFault::Internal(e.to_string()))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(certified);
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.send_half_rtt_data = false;
+        config.enable_secret_extraction = false;
+        config.key_log = Arc::new(NoKeyLog);
+        Ok(config)
+    }
+}
+
+impl TlsIdentity {
+    /// Whose identity this is, with its chain and bundle.
+    pub fn credential(&self) -> &Arc<Credential> {
+        &self.credential
+    }
+
+    /// A session that connects as this identity; the same as [`Session::client`].
+    ///
+    /// # Errors
+    /// As [`Session::client`].
+    pub fn connect(&self) -> Result<Session, TlsFault> {
+        Session::client(self)
+    }
+
+    /// A session that accepts as this identity; the same as [`Session::server`].
+    ///
+    /// # Errors
+    /// As [`Session::server`].
+    pub fn accept(&self) -> Result<Session, TlsFault> {
+        Session::server(self)
+    }
+
+    pub(super) fn client_config(&self) -> &Arc<ClientConfig> {
+        &self.client
+    }
+
+    pub(super) fn server_config(&self) -> &Arc<ServerConfig> {
+        &self.server
+    }
+}
+
+impl fmt::Debug for TlsIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TlsIdentity").field(&self.credential).finish()
+    }
+}
