@@ -1,6 +1,6 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
-use super::{ALPN, Session, TlsFault, WallCell};
+use super::{ALPN, TlsFault, WallCell};
 use crate::identity::{Credential, SvidVerifier};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -119,22 +119,6 @@ impl TlsIdentity {
     /// Whose identity this is, with its chain and bundle.
     pub fn credential(&self) -> &Arc<Credential> {
         &self.credential
-    }
-
-    /// A session that connects as this identity; the same as [`Session::client`].
-    ///
-    /// # Errors
-    /// As [`Session::client`].
-    pub fn connect(&self) -> Result<Session, TlsFault> {
-        Session::client(self)
-    }
-
-    /// A session that accepts as this identity; the same as [`Session::server`].
-    ///
-    /// # Errors
-    /// As [`Session::server`].
-    pub fn accept(&self) -> Result<Session, TlsFault> {
-        Session::server(self)
     }
 
     pub(super) fn client_config(&self) -> &Arc<ClientConfig> {

@@ -2,7 +2,7 @@
 
 use super::ALPN;
 use crate::identity::IdentityFault;
-use rustls::{Error, PeerIncompatible};
+use rustls::{AlertDescription, Error, PeerIncompatible};
 use std::fmt;
 
 /// A fatal alert that the peer sent (RFC 8446 section 6.2), by its number.
@@ -123,6 +123,8 @@ impl TlsFault {
 impl From<Error> for TlsFault {
     fn from(error: Error) -> TlsFault {
         match error {
+            // Once there is a session, rustls takes this alert for the end of the data and not for an error.
+            Error::AlertReceived(AlertDescription::CloseNotify) => TlsFault::ClosedEarly,
             Error::AlertReceived(alert) => {
                 let alert = Alert(u8::from(alert));
                 if alert.is_about_certificate() {
@@ -163,7 +165,6 @@ fn incompatible(why: &PeerIncompatible) -> TlsFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::AlertDescription;
 
     #[test]
     fn alerts_about_our_certificate_are_told_apart() {

@@ -140,6 +140,64 @@ fn plain_http_is_refused_at_once() {
 }
 
 #[test]
+fn a_close_during_the_handshake_is_no_orderly_end() {
+    let close = [21, 3, 3, 0, 2, 1, 0];
+    let ca = Ca::new("mesh");
+    let (mut client, mut server) = (client_side(&ca), server_side(&ca));
+    client.process();
+    server.receive(&std::mem::take(&mut client.out));
+    // The client gets as far as the ServerHello.
+    let hello = 5 + usize::from(u16::from_be_bytes([server.out[3], server.out[4]]));
+    client.receive(&server.out[..hello]);
+    assert_eq!(client.result, Ok(()));
+    client.receive(&close);
+    assert_eq!((client.result.clone(), client.session.peer_closed()), (Err(TlsFault::ClosedEarly), false));
+
+    let mut server = server_side(&ca);
+    for _ in 0..9 {
+        server.receive(&close);
+    }
+    assert!(server.result.is_err() && !server.session.peer_closed(), "alerts without end are not borne");
+}
+
+#[test]
+fn data_of_a_refused_peer_is_not_delivered() {
+    let ca = Ca::new("mesh");
+    let mut server = server_side(&ca);
+    let mut client = raw_client(&identity(&ca.credential(A)), |c| c.alpn_protocols.clear());
+    let (mut input, mut plain) = (vec![], BytesMut::new());
+    server.receive(&turn(&mut client, &mut input, &mut plain));
+    input.append(&mut server.out);
+    let mut wire = turn(&mut client, &mut input, &mut plain);
+    step::seal(&mut client, &mut [], Some(b"too early"), &mut wire).unwrap();
+    server.receive(&wire);
+    assert_eq!((server.result, server.plain.len()), (Err(TlsFault::NoAlpn), 0));
+}
+
+#[test]
+fn nothing_links_one_session_to_the_next() {
+    let ca = Ca::new("mesh");
+    let identity = identity(&ca.credential(A));
+    let (client, server) = (identity.client_config(), identity.server_config());
+    assert!(!client.enable_sni && !client.enable_early_data && client.send_ticket_request.is_none());
+    assert!(!server.session_storage.can_cache() && !server.ticketer.enabled());
+    assert_eq!(
+        (server.send_tls13_tickets, server.max_early_data_size, server.send_half_rtt_data),
+        (0, 0, false)
+    );
+    assert!(
+        !client.key_log.will_log("CLIENT_TRAFFIC_SECRET_0") && !server.key_log.will_log("EXPORTER_SECRET")
+    );
+
+    let (mut client, mut server) = (client_side(&ca), server_side(&ca));
+    client.process();
+    server.receive(&std::mem::take(&mut client.out));
+    client.receive(&std::mem::take(&mut server.out));
+    server.receive(&std::mem::take(&mut client.out));
+    assert_eq!((server.peer().as_deref(), server.out.len()), (Some(A), 0), "no ticket follows the handshake");
+}
+
+#[test]
 fn after_a_fault_every_call_says_the_same_and_sends_nothing() {
     let mut server = server_side(&Ca::new("mesh"));
     server.receive(&hello_of_tls12());
@@ -198,6 +256,8 @@ fn fragments_after_the_handshake_do_not_disturb_sending() {
         for byte in turn(&mut server, &mut input, &mut plain) {
             client.receive(&[byte]);
             assert_eq!(client.result, Ok(()));
+            let nothing = client.session.process(&mut [], &mut client.plain, &mut client.out, usize::MAX);
+            assert_eq!(nothing, Ok(0));
             if client.peer().is_some() {
                 client.session.encrypt(b"x", &mut client.out).unwrap();
                 sent += 1;
@@ -232,16 +292,6 @@ fn key_updates_are_followed_and_answered() {
     }
 }
 
-/// The bytes that each side sends in a good handshake, client first, with offsets of records.
-fn flights(client: &mut Side, server: &mut Side) -> [Vec<u8>; 3] {
-    client.process();
-    let first = std::mem::take(&mut client.out);
-    server.receive(&first);
-    let second = std::mem::take(&mut server.out);
-    client.receive(&second);
-    [first, second, std::mem::take(&mut client.out)]
-}
-
 /// Whether a byte carries no meaning in TLS 1.3, so that a change may go unseen: the version of a plaintext record, type and
 /// version of an encrypted one, a whole change_cipher_spec.
 fn is_unprotected(flight: &[u8], at: usize) -> bool {
@@ -271,16 +321,15 @@ quickcheck! {
     fn a_changed_handshake_gives_no_identity(which: u8, at: usize, flip: u8, piece: u8) -> bool {
         let (a, b) = PAIR.with(Clone::clone);
         let (mut client, mut server) = pair(&a, &b);
-        let sent = flights(&mut client, &mut server);
-        let (mut client, mut server) = pair(&a, &b);
-        let which = usize::from(which) % 3;
-        let at = at % sent[which].len();
-        let spared = is_unprotected(&sent[which], at);
+        let which = which % 3;
+        let mut spared = false;
+        client.process();
         for round in 0..3 {
             let (from, to) = if round == 1 { (&mut server, &mut client) } else { (&mut client, &mut server) };
-            if round == 0 { from.process() }
             let mut flight = std::mem::take(&mut from.out);
-            if round == which && at < flight.len() {
+            if round == which {
+                let at = at % flight.len();
+                spared = is_unprotected(&flight, at);
                 flight[at] ^= flip.max(1);
             }
             for bytes in flight.chunks(usize::from(piece.max(1))) {
@@ -288,8 +337,8 @@ quickcheck! {
             }
         }
         // The second flight is the server's: whoever receives the change, or depends on it, must not believe.
-        let believes = if which == 1 { client.peer() } else { server.peer() };
-        believes.is_none() || (spared && believes.as_deref() == Some(if which == 1 { B } else { A }))
+        let (believer, truth) = if which == 1 { (client, B) } else { (server, A) };
+        believer.peer().is_none_or(|peer| spared && peer == truth)
     }
 
     fn changed_data_is_never_delivered(at: usize, flip: u8, length: u16) -> bool {
