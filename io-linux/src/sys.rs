@@ -2,6 +2,9 @@
 //!
 //! All unsafe code of the crate is here, in the modules below, and in the `pre_exec` hook of [`crate::user_namespace`].
 
+pub(crate) mod packet;
+pub(crate) mod pipe;
+
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
