@@ -1,1 +1,20 @@
-//! Placeholder module documentation.
+//! What every Culvert adapter needs of Linux, and of no runtime.
+//!
+//! * [`socket`]: listening, dialling, the original destination, marks, keepalive, and what an errno means for the
+//!   caller.
+//! * [`netns`]: network namespaces held by file descriptor; [`user_namespace`]: running without privileges.
+//! * [`redirect`]: the rules that bring a pod's connections to the node's listeners.
+//! * [`lab`]: throw-away networks for demonstrations, tests and benchmarks.
+//!
+//! Nothing here waits for readiness and nothing starts a thread that outlives its call, unless its documentation
+//! says so: the readiness loop is the adapter's.
+
+pub mod lab;
+mod netlink;
+pub mod netns;
+pub mod redirect;
+pub mod socket;
+mod sys;
+pub mod user_namespace;
+
+pub use netlink::NetlinkError;

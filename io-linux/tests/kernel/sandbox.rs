@@ -1,0 +1,85 @@
+//! Gives a test a network namespace of its own: directly where that is permitted, else in a child in a user namespace.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+
+use culvert_linux::netns::Netns;
+use culvert_linux::{socket, user_namespace};
+
+const INSIDE: &str = "CULVERT_TEST_INSIDE";
+
+/// Runs `body` in a fresh network namespace. `module` is `module_path!()`, `test` the name of the test function.
+///
+/// Where neither root nor user namespaces are to be had it says so and passes, unless `CI` is set.
+pub fn run_isolated(module: &str, test: &str, body: impl FnOnce() + Send) {
+    match Netns::create() {
+        Ok(netns) => netns.run(body).unwrap(),
+        Err(refused) if std::env::var_os(INSIDE).is_some() => panic!("no namespace even inside: {refused}"),
+        Err(_) => in_child(module, test, |_| {}),
+    }
+}
+
+/// Runs the test again in a child process, in a user namespace, where [`run_isolated`] will find what it needs.
+fn in_child(module: &str, test: &str, prepare: impl FnOnce(&mut std::process::Command)) {
+    let path = module.split_once("::").map_or(test.to_owned(), |(_, rest)| format!("{rest}::{test}"));
+    let mut command = user_namespace::reexec(["--exact", &path, "--nocapture"]);
+    command.env(INSIDE, "1");
+    prepare(&mut command);
+    match command.output() {
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            let ran = text.contains("1 passed");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && ran, "{path} {:?}:\n{text}\n{errors}", output.status.signal());
+        }
+        Err(refused) => {
+            assert!(std::env::var_os("CI").is_none(), "CI must permit user namespaces: {refused}");
+            println!("skipped {path}: neither root nor user namespaces: {refused}");
+        }
+    }
+}
+
+/// Names the test that calls it.
+macro_rules! isolated {
+    ($test:ident, $body:expr) => {
+        #[test]
+        fn $test() {
+            crate::sandbox::run_isolated(module_path!(), stringify!($test), $body);
+        }
+    };
+}
+pub(crate) use isolated;
+
+/// Waits until a socket is readable, writable or at an end; false after ten seconds.
+pub fn ready(fd: &impl std::os::fd::AsRawFd, events: i16) -> bool {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    // SAFETY: one entry, and it outlives the call.
+    unsafe { libc::poll(&raw mut poll, 1, 10_000) == 1 }
+}
+
+/// Dials and waits for the outcome; the stream that comes back blocks, but never for more than ten seconds.
+pub fn connect(target: SocketAddr, options: &socket::DialOptions) -> io::Result<std::net::TcpStream> {
+    let fd: OwnedFd = socket::dial(target, options).map_err(io::Error::other)?;
+    assert!(ready(&fd, libc::POLLOUT), "no outcome of dialling {target}");
+    if let Some(error) = socket::take_error(&fd)? {
+        return Err(error);
+    }
+    let stream = std::net::TcpStream::from(fd);
+    stream.set_nonblocking(false)?;
+    let patience = Some(std::time::Duration::from_secs(10));
+    stream.set_read_timeout(patience)?;
+    stream.set_write_timeout(patience)?;
+    Ok(stream)
+}
+
+/// Waits for one connection.
+pub fn accept(listener: &std::net::TcpListener) -> (std::net::TcpStream, SocketAddr) {
+    assert!(ready(listener, libc::POLLIN), "nothing arrives at {:?}", listener.local_addr());
+    let (fd, peer) = socket::accept(listener).unwrap().unwrap();
+    let stream = std::net::TcpStream::from(fd);
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    (stream, peer)
+}

@@ -1,0 +1,1 @@
+//! What needs a namespace of its own: missing descriptors, missing ports, missing IPv6.
