@@ -87,6 +87,15 @@ pub enum IdentityFault {
     /// Finding a path through the chain would take too much work.
     #[error("the certificate chain is too complex")]
     ChainTooComplex,
+    /// Our own credential cannot be had from its source.
+    #[error("no credential: {0}")]
+    Unavailable(Arc<str>),
+    /// A credential was delivered for another identity than asked for.
+    #[error("the credential is for another identity")]
+    Mismatch,
+    /// Our own credential cannot be used for TLS.
+    #[error("the credential cannot be used: {0}")]
+    Unusable(String),
     /// The chain is refused for a rarer reason.
     #[error("the certificate chain is refused: {0}")]
     Chain(String),
@@ -116,6 +125,9 @@ impl IdentityFault {
             IdentityFault::WrongUsage => "wrong_usage",
             IdentityFault::NameConstraint => "name_constraint",
             IdentityFault::ChainTooComplex => "chain_too_complex",
+            IdentityFault::Unavailable(_) => "credential_unavailable",
+            IdentityFault::Mismatch => "credential_mismatch",
+            IdentityFault::Unusable(_) => "credential_unusable",
             IdentityFault::Chain(_) => "chain_refused",
         }
     }

@@ -88,6 +88,9 @@ pub enum TlsFault {
     /// The peer sent close_notify before the handshake was done.
     #[error("the peer closed the session during the handshake")]
     ClosedEarly,
+    /// The byte stream ended without close_notify: somebody cut it (RFC 8446 section 6.1).
+    #[error("the connection was cut without close_notify")]
+    Truncated,
     /// A call came too early: the handshake is not done. The session is still good.
     #[error("the handshake is not done")]
     Handshaking,
@@ -113,6 +116,7 @@ impl TlsFault {
             TlsFault::Peer(_) => "tls_protocol",
             TlsFault::HandshakeTooLong => "tls_handshake_too_long",
             TlsFault::ClosedEarly => "tls_closed_early",
+            TlsFault::Truncated => "tls_truncated",
             TlsFault::Handshaking => "tls_handshaking",
             TlsFault::Closed => "tls_closed",
             TlsFault::Internal(_) => "tls_internal",

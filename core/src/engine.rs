@@ -1,0 +1,219 @@
+//! One worker's share of a node: flows, tunnels and timers composed. It is told what happened ([`Input`]) and answers with
+//! what to do ([`Output`]); bytes go through memory that it lends.
+
+pub mod boundary;
+mod credentials;
+mod flow;
+mod inbound;
+mod judge;
+mod local;
+mod outbound;
+pub mod pump;
+mod relay;
+mod settings;
+mod sockets;
+mod timers;
+mod tunnels;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use boundary::{Deadline, Input, Listener, Origin, Output, PodId, SocketId};
+use credentials::Credentials;
+use flow::{Flow, FlowId};
+use local::Pod;
+pub use settings::Config;
+use sockets::{ReadBlock, SocketEntry};
+use timers::{Timer, Timers};
+use tunnels::{PoolKey, TunnelEntry, TunnelId};
+
+use crate::capture::Local;
+use crate::hbone::pool::{Pool, PoolLimits};
+use crate::mesh::{Snapshot, Uid};
+use crate::seed::Draws;
+use crate::slots::Slots;
+use crate::telemetry::Event;
+use crate::time::{Now, Time};
+use crate::tls::{TlsContext, WallCell};
+
+/// The state machine of one worker. Single-threaded; owns all that it touches.
+///
+/// Four kinds of methods: [`accept`](Engine::accept) and [`handle_input`](Engine::handle_input) take facts in;
+/// [`poll_output`](Engine::poll_output) gives effects out; [`read_space`](Engine::read_space) and
+/// [`write_slices`](Engine::write_slices) lend memory for one system call; [`next_deadline`](Engine::next_deadline) is a
+/// pure question. They may be called in any order and any number of times.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    latest: Now,
+    snapshot: Arc<Snapshot>,
+    local: Local,
+    pods: BTreeMap<PodId, Pod>,
+    pod_of_uid: BTreeMap<Uid, PodId>,
+    tls: TlsContext,
+    wall: WallCell,
+    credentials: Credentials,
+
+    sockets: Slots<SocketId, SocketEntry>,
+    flows: Slots<FlowId, Flow>,
+    tunnels: Slots<TunnelId, TunnelEntry>,
+    pool: Pool<PoolKey, TunnelId, FlowId>,
+
+    /// Flows that wait for facts or a credential, in the order in which they began.
+    waiting: BTreeSet<FlowId>,
+    /// Flows under policy, by destination workload: what a change of facts must judge again (node.md B4).
+    by_destination: BTreeMap<Uid, BTreeSet<FlowId>>,
+    /// Flows that a change of facts has made stale and that are not judged yet.
+    stale: BTreeSet<FlowId>,
+
+    block: ReadBlock,
+    held_bytes: usize,
+    windows_low: bool,
+    half_open: usize,
+    timers: Timers,
+    draws: Draws,
+    trace_draws: Draws,
+    draining: Option<Time>,
+    drained: bool,
+
+    outputs: VecDeque<Output>,
+    dirty_sockets: BTreeSet<SocketId>,
+    dirty_tunnels: BTreeSet<TunnelId>,
+}
+
+impl Engine {
+    /// Makes an engine that knows `snapshot` and serves no pod yet.
+    pub fn new(config: Config, snapshot: Arc<Snapshot>, now: Now) -> Engine {
+        let wall = WallCell::new(now.wall);
+        let limits = PoolLimits {
+            streams_per_tunnel: config.limits.streams_per_tunnel,
+            tunnels_per_key: config.limits.tunnels_per_key,
+            waiters_per_key: config.limits.waiters_per_key,
+        };
+        Engine {
+            tls: TlsContext::new(&config.crypto, wall.clone()),
+            wall,
+            local: config.local.clone(),
+            draws: config.seed.child("endpoint-choice").draws(),
+            trace_draws: config.seed.child("traceparent").draws(),
+            config,
+            latest: now,
+            snapshot,
+            pods: BTreeMap::new(),
+            pod_of_uid: BTreeMap::new(),
+            credentials: Credentials::default(),
+            sockets: Slots::new(),
+            flows: Slots::new(),
+            tunnels: Slots::new(),
+            pool: Pool::new(limits),
+            waiting: BTreeSet::new(),
+            by_destination: BTreeMap::new(),
+            stale: BTreeSet::new(),
+            block: ReadBlock::default(),
+            held_bytes: 0,
+            windows_low: false,
+            half_open: 0,
+            timers: Timers::default(),
+            draining: None,
+            drained: false,
+            outputs: VecDeque::new(),
+            dirty_sockets: BTreeSet::new(),
+            dirty_tunnels: BTreeSet::new(),
+        }
+    }
+
+    /// A listener accepted a connection; the name returned is the driver's for the socket from here on.
+    pub fn accept(&mut self, now: Now, origin: Origin) -> SocketId {
+        let now = self.clock(now);
+        let socket = match origin.listener {
+            Listener::Outbound => self.accept_outbound(now, origin),
+            Listener::InboundPlaintext => self.accept_plaintext(now, origin),
+            Listener::InboundHbone => self.accept_tunnel(now, origin),
+        };
+        self.settle(now);
+        socket
+    }
+
+    /// Takes in what happened. Total: a stale or unknown id is normal after a close race and is ignored.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
+        let now = self.clock(now);
+        match input {
+            Input::PodAdded { pod, workload } => self.pod_added(now, pod, workload),
+            Input::PodRemoved { pod } => self.pod_removed(now, pod),
+            Input::Connected { socket, local } => self.socket_connected(now, socket, local),
+            Input::Failed { socket, fault } => self.socket_failed(now, socket, fault),
+            Input::Read { socket, len } => self.socket_read(now, socket, len),
+            Input::ReadEnd { socket } => self.socket_read_end(now, socket),
+            Input::Wrote { socket, len } => self.socket_wrote(now, socket, len),
+            Input::Moved { from, to, len } => self.sockets_moved(now, from, to, len),
+            Input::Parted { a, b } => self.sockets_parted(a, b),
+            Input::Credential { id, outcome } => self.credential_arrived(now, id, outcome),
+            Input::Apply { snapshot, changed } => self.apply(now, snapshot, &changed),
+            Input::Drain { until } => self.drain(now, until),
+            Input::Tick => {}
+        }
+        self.settle(now);
+    }
+
+    /// The next effect, in the order in which they were decided.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to send [`Input::Tick`] at the latest. Querying changes nothing.
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        if !self.stale.is_empty() {
+            return Some(Deadline { at: self.latest.time, why: "policy sweep" });
+        }
+        self.timers.next()
+    }
+
+    /// How many connections are alive.
+    pub fn connections(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// How many tunnels are alive, in whatever phase.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.len()
+    }
+
+    /// Bytes held in queues: what memory limits are compared with.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Time as this engine counts it: it never runs backwards, whatever the driver's clock does.
+    fn clock(&mut self, now: Now) -> Now {
+        let now = Now { time: now.time.max(self.latest.time), wall: now.wall };
+        self.latest = now;
+        self.wall.set(now.wall);
+        now
+    }
+
+    /// Brings everything that one input set in motion to rest, so that outputs are complete when it returns.
+    fn settle(&mut self, now: Now) {
+        self.fire_timers(now);
+        self.sweep(now);
+        while let Some(tunnel) = self.dirty_tunnels.pop_first() {
+            self.turn_tunnel(now, tunnel);
+        }
+        self.balance_memory();
+        self.settle_sockets();
+        self.finish_drain();
+    }
+
+    fn fire_timers(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.time) {
+            match timer {
+                Timer::Flow(flow) => self.flow_deadline(now, flow),
+                Timer::Tunnel(tunnel) => self.tunnel_deadline(now, tunnel),
+                Timer::Drain => self.drain_deadline(now),
+            }
+        }
+    }
+
+    fn report(&mut self, event: Event) {
+        self.outputs.push_back(Output::Report(event));
+    }
+}

@@ -1,0 +1,265 @@
+//! The words between an engine and its driver: facts in, effects out. Plain data throughout.
+
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::fault::IoFault;
+use crate::identity::{Credential, IdentityFault, SpiffeId};
+use crate::mesh::{Changed, Snapshot};
+use crate::slots::key;
+use crate::telemetry::Event;
+use crate::time::Time;
+
+key!(
+    /// A socket, real or in memory. Minted by the engine, so that a recording replays without a kernel.
+    SocketId,
+    "sock"
+);
+
+/// A pod that this process serves: one network namespace with its listeners. Chosen by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodId(pub u32);
+
+/// A workload by the names that the platform gives it (node.md row 19).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadRef {
+    /// Kubernetes namespace.
+    pub namespace: Arc<str>,
+    /// Name of the pod.
+    pub name: Arc<str>,
+    /// Kubernetes service account.
+    pub service_account: Arc<str>,
+}
+
+/// Which listener accepted a socket (node.md rows 4 to 6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listener {
+    /// What applications of the pod dial, redirected (15001).
+    Outbound,
+    /// Plain connections to the pod, redirected (15006).
+    InboundPlaintext,
+    /// HBONE tunnels to the pod (15008).
+    InboundHbone,
+}
+
+/// Where an accepted socket comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The pod in whose namespace the listener stands.
+    pub pod: PodId,
+    /// The listener.
+    pub listener: Listener,
+    /// The far end of the accepted socket.
+    pub peer: SocketAddr,
+    /// The near end of the accepted socket.
+    pub local: SocketAddr,
+    /// Where the connection was headed before the redirect; absent where it was not redirected.
+    pub original: Option<SocketAddr>,
+}
+
+/// What happened: the driver tells the engine.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A pod is served from now on.
+    PodAdded {
+        /// The driver's name for it.
+        pod: PodId,
+        /// Which workload runs in it.
+        workload: WorkloadRef,
+    },
+    /// A pod is gone: its connections end.
+    PodRemoved {
+        /// The driver's name for it.
+        pod: PodId,
+    },
+    /// A dial succeeded.
+    Connected {
+        /// The dialled socket.
+        socket: SocketId,
+        /// Its near end.
+        local: SocketAddr,
+    },
+    /// A dial failed, or a socket broke.
+    Failed {
+        /// The socket.
+        socket: SocketId,
+        /// What the kernel said.
+        fault: IoFault,
+    },
+    /// Bytes were read into the space that `read_space` lent.
+    Read {
+        /// The socket.
+        socket: SocketId,
+        /// How many bytes.
+        len: usize,
+    },
+    /// The peer sent FIN and every byte before it was read (or moved, where the socket is joined).
+    ReadEnd {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// Bytes of `write_slices` were taken by the kernel.
+    Wrote {
+        /// The socket.
+        socket: SocketId,
+        /// How many bytes.
+        len: usize,
+    },
+    /// Bytes were relayed in the kernel between joined sockets.
+    Moved {
+        /// The socket that they were read from.
+        from: SocketId,
+        /// The socket that they were written to.
+        to: SocketId,
+        /// How many bytes.
+        len: u64,
+    },
+    /// The driver cannot keep these sockets joined: relay them through the engine from here on.
+    Parted {
+        /// One socket of the pair.
+        a: SocketId,
+        /// The other.
+        b: SocketId,
+    },
+    /// The answer to [`Output::NeedCredential`], or a newer credential.
+    Credential {
+        /// Whose.
+        id: SpiffeId,
+        /// The credential, or why there is none.
+        outcome: Result<Arc<Credential>, IdentityFault>,
+    },
+    /// New facts; they replace the old ones as a whole.
+    Apply {
+        /// The facts.
+        snapshot: Arc<Snapshot>,
+        /// What differs from the facts before.
+        changed: Arc<Changed>,
+    },
+    /// Finish what is alive, accept nothing new, abort what is left at `until`.
+    Drain {
+        /// The deadline.
+        until: Time,
+    },
+    /// Time has passed: a deadline of `next_deadline` was reached.
+    Tick,
+}
+
+/// What to do: the engine tells the driver.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Dial.
+    Connect {
+        /// The name of the new socket.
+        socket: SocketId,
+        /// In whose network namespace.
+        pod: PodId,
+        /// Where to.
+        target: SocketAddr,
+        /// The source address to show: the client's own, kept towards the application where permitted
+        /// (node.md row 14). `None` leaves the choice to the kernel.
+        source: Option<IpAddr>,
+    },
+    /// What to wait for on a socket; sent on change only.
+    Interest {
+        /// The socket.
+        socket: SocketId,
+        /// What the engine can use now.
+        interest: Interest,
+    },
+    /// Relay between these two plain sockets in the kernel; both write queues are empty.
+    Join {
+        /// One socket.
+        a: SocketId,
+        /// The other.
+        b: SocketId,
+    },
+    /// Fetch a credential; answered by [`Input::Credential`].
+    NeedCredential(SpiffeId),
+    /// Send FIN: every byte before it was written (or moved).
+    Finish {
+        /// The socket.
+        socket: SocketId,
+    },
+    /// Close the socket; its id is stale from here on.
+    Close {
+        /// The socket.
+        socket: SocketId,
+        /// How.
+        mode: CloseMode,
+    },
+    /// Something to log, count or export.
+    Report(Event),
+}
+
+/// Which readiness of a socket the engine can use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Interest {
+    /// There is space to read into.
+    pub read: bool,
+    /// There are bytes to write.
+    pub write: bool,
+}
+
+/// How a socket ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseMode {
+    /// Close after an orderly end.
+    Graceful,
+    /// The peer must see RST (node.md B6).
+    Abort,
+}
+
+/// When to call `handle_input` with [`Input::Tick`] at the latest, and why, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// The time.
+    pub at: Time,
+    /// What is due.
+    pub why: &'static str,
+}
+
+/// How many slices one vectored write takes at most.
+pub const MAX_SLICES: usize = 16;
+
+/// A fixed array of slices to write, filled by the engine.
+#[derive(Debug)]
+pub struct Slices<'a> {
+    slices: [IoSlice<'a>; MAX_SLICES],
+    len: usize,
+}
+
+impl<'a> Slices<'a> {
+    /// An empty array.
+    pub fn new() -> Slices<'a> {
+        Slices { slices: [IoSlice::new(&[]); MAX_SLICES], len: 0 }
+    }
+
+    /// Adds a slice; false where the array is full.
+    pub fn push(&mut self, bytes: &'a [u8]) -> bool {
+        match self.slices.get_mut(self.len) {
+            Some(place) => {
+                *place = IoSlice::new(bytes);
+                self.len += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The slices.
+    pub fn as_slice(&self) -> &[IoSlice<'a>] {
+        self.slices.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl Default for Slices<'_> {
+    fn default() -> Self {
+        Slices::new()
+    }
+}

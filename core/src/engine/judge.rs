@@ -1,0 +1,137 @@
+//! Policy on flows: at their beginning, and again whenever facts change (node.md B4, B5).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Engine;
+use super::flow::{FlowId, Phase};
+use crate::fault::{Fault, LimitName};
+use crate::identity::SpiffeId;
+use crate::mesh::{Changed, Uid, Workload};
+use crate::policy::{self, Denial, Verdict};
+use crate::telemetry::Reason;
+use crate::time::Now;
+
+impl Engine {
+    /// What policy at `workload` says of a connection.
+    pub(super) fn verdict(
+        &self,
+        workload: &Workload,
+        identity: Option<&SpiffeId>,
+        source: IpAddr,
+        destination: SocketAddr,
+    ) -> Verdict {
+        let connection = policy::Connection { identity, source, destination };
+        policy::evaluate(&self.snapshot, workload, &connection, self.config.compat)
+    }
+
+    /// Puts a flow under the policies of its destination, so that it is judged again when they change.
+    pub(super) fn judged_at(&mut self, id: FlowId, uid: &Uid) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.judged_at = Some(uid.clone());
+            self.by_destination.entry(uid.clone()).or_default().insert(id);
+        }
+    }
+
+    /// Marks the flows that a change of facts may end; none of their bytes move until they are judged.
+    pub(super) fn mark_stale(&mut self, changed: &Changed) {
+        let snapshot = self.snapshot.clone();
+        for (uid, flows) in &self.by_destination {
+            let affected = match snapshot.workload(uid.as_str()) {
+                Some(workload) => changed.affects(workload),
+                None => true,
+            };
+            if affected {
+                self.stale.extend(flows);
+            }
+        }
+    }
+
+    /// Judges stale flows: joined ones first, since the kernel moves their bytes, then as many as one turn has budget for.
+    pub(super) fn sweep(&mut self, now: Now) {
+        if self.stale.is_empty() {
+            return;
+        }
+        let joined: Vec<FlowId> =
+            self.stale.iter().copied().filter(|id| self.flows.get(*id).is_some_and(|f| f.joined)).collect();
+        let rest = self.stale.iter().copied().filter(|id| !joined.contains(id));
+        let turn: Vec<FlowId> =
+            joined.iter().copied().chain(rest.take(self.config.limits.judgements_per_turn)).collect();
+        for id in turn {
+            self.stale.remove(&id);
+            self.judge_again(now, id);
+        }
+    }
+
+    fn judge_again(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let Some(uid) = flow.judged_at.clone() else { return };
+        let Some(target) = flow.connection.target else { return };
+        let connection = flow.connection.clone();
+        let Some(workload) = self.snapshot.workload(uid.as_str()).cloned() else {
+            return self.fail(now, id, Reason::Failed(Fault::WorkloadGone));
+        };
+        let verdict = self.verdict(
+            &workload,
+            connection.source_identity.as_ref(),
+            connection.source.ip(),
+            target,
+        );
+        match verdict {
+            Verdict::Allow { .. } => self.release_hold(now, id),
+            Verdict::Deny(denial) => self.fail(now, id, Reason::Failed(Fault::Revoked(denial))),
+            Verdict::Hold { .. } => {
+                let until = now.time.after(self.config.limits.policy_hold);
+                if let Some(flow) = self.flows.get_mut(id) {
+                    flow.held.get_or_insert(until);
+                }
+                self.hold_joined(id);
+                self.arm_relay(id);
+            }
+        }
+        self.mark_dirty(id, super::flow::Side::Near);
+        self.mark_dirty(id, super::flow::Side::Far);
+    }
+
+    fn release_hold(&mut self, _now: Now, id: FlowId) {
+        if let Some(flow) = self.flows.get_mut(id)
+            && flow.held.take().is_some()
+            && flow.phase == Phase::Relaying
+        {
+            self.arm_relay(id);
+        }
+    }
+
+    /// A policy that was referenced did not arrive in time: deny (node.md B5).
+    pub(super) fn hold_expired(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let missing = flow
+            .judged_at
+            .as_ref()
+            .and_then(|uid| self.snapshot.workload(uid.as_str()))
+            .zip(flow.connection.target)
+            .map(|(workload, target)| {
+                self.verdict(workload, flow.connection.source_identity.as_ref(), flow.connection.source.ip(), target)
+            });
+        let denial = match missing {
+            Some(Verdict::Hold { missing }) => Denial::missing(missing),
+            Some(Verdict::Deny(denial)) => denial,
+            Some(Verdict::Allow { .. }) | None => Denial::missing(Vec::new()),
+        };
+        let fault = if flow.phase == Phase::Relaying { Fault::Revoked(denial) } else { Fault::Denied(denial) };
+        self.fail(now, id, Reason::Failed(fault));
+    }
+
+    /// Whether another connection fits (node.md B8).
+    pub(super) fn admit(&self) -> Result<(), Fault> {
+        if self.draining.is_some_and(|until| until <= self.latest.time) {
+            return Err(Fault::Drain);
+        }
+        if self.flows.len() >= self.config.limits.connections {
+            return Err(Fault::Limit(LimitName::Connections));
+        }
+        if self.held_bytes >= self.config.limits.memory_max {
+            return Err(Fault::Limit(LimitName::Memory));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! What this process serves: pods, the facts it knows, and its going away.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Engine;
+use super::boundary::{PodId, WorkloadRef};
+use super::flow::{End, FlowId};
+use super::timers::Timer;
+use crate::fault::Fault;
+use crate::identity::SpiffeId;
+use crate::mesh::{Changed, Snapshot, Uid, Workload};
+use crate::telemetry::{Event, Reason};
+use crate::time::{Now, Time};
+
+/// A pod of this process.
+#[derive(Debug)]
+pub(super) struct Pod {
+    pub(super) workload: WorkloadRef,
+    /// Its UID in the current facts, once they know it.
+    pub(super) uid: Option<Uid>,
+}
+
+impl Engine {
+    pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef) {
+        self.pods.insert(pod, Pod { workload, uid: None });
+        self.find_pods();
+        self.prefetch_credentials();
+        self.facts_changed(now);
+    }
+
+    pub(super) fn pod_removed(&mut self, now: Now, pod: PodId) {
+        if self.pods.remove(&pod).is_none() {
+            return;
+        }
+        self.find_pods();
+        let flows: Vec<FlowId> =
+            self.flows.iter().filter(|(_, f)| f.pod == pod || self.reaches(f.far, pod)).map(|(id, _)| id).collect();
+        for flow in flows {
+            self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
+        }
+        for tunnel in self.tunnels.keys() {
+            if self.tunnels.get(tunnel).is_some_and(|t| t.pod == pod) {
+                self.lose_tunnel(now, tunnel, Fault::WorkloadGone);
+            }
+        }
+        self.forget_credentials();
+    }
+
+    fn reaches(&self, end: End, pod: PodId) -> bool {
+        match end {
+            End::Socket(socket) => self.sockets.get(socket).is_some_and(|s| s.pod == pod),
+            End::None | End::Stream(..) => false,
+        }
+    }
+
+    /// Finds the workload of each pod in the current facts.
+    fn find_pods(&mut self) {
+        self.pod_of_uid.clear();
+        for (id, pod) in &mut self.pods {
+            let w = &pod.workload;
+            pod.uid = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first().map(|w| w.uid.clone());
+            if let Some(uid) = &pod.uid {
+                self.pod_of_uid.insert(uid.clone(), *id);
+            }
+        }
+        self.local.set_served(self.pod_of_uid.keys().cloned());
+    }
+
+    /// The facts about the workload in a pod, where they have arrived.
+    pub(super) fn workload_of(&self, pod: PodId) -> Option<Arc<Workload>> {
+        let uid = self.pods.get(&pod)?.uid.as_ref()?;
+        self.snapshot.workload(uid.as_str()).cloned()
+    }
+
+    pub(super) fn serves_identity(&self, id: &SpiffeId) -> bool {
+        self.pods.values().any(|pod| {
+            pod.uid
+                .as_ref()
+                .and_then(|uid| self.snapshot.workload(uid.as_str()))
+                .is_some_and(|workload| workload.identity() == id)
+        })
+    }
+
+    /// Credentials of local workloads are fetched before the first connection needs them (node.md row 80).
+    fn prefetch_credentials(&mut self) {
+        let wanted: BTreeSet<SpiffeId> =
+            self.pod_of_uid.keys().filter_map(|uid| Some(self.snapshot.workload(uid.as_str())?.identity().clone())).collect();
+        for id in wanted {
+            self.credential(&id);
+        }
+    }
+
+    /// Takes in new facts: decisions from here on use them, and what they may end is judged again (node.md B4).
+    pub(super) fn apply(&mut self, now: Now, snapshot: Arc<Snapshot>, changed: &Changed) {
+        self.snapshot = snapshot;
+        self.find_pods();
+        self.forget_credentials();
+        self.prefetch_credentials();
+        self.mark_stale(changed);
+        if !changed.removed.is_empty() {
+            self.close_tunnels_to(now, &changed.removed);
+        }
+        self.facts_changed(now);
+    }
+
+    /// Gives every flow that waits another try, in the order in which they began.
+    pub(super) fn facts_changed(&mut self, now: Now) {
+        for flow in std::mem::take(&mut self.waiting) {
+            self.resume(now, flow);
+        }
+        for tunnel in self.tunnels.keys() {
+            self.try_accept_tunnel(now, tunnel);
+        }
+    }
+
+    pub(super) fn drain(&mut self, now: Now, until: Time) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some(until);
+        self.timers.set(Timer::Drain, until);
+        for tunnel in self.tunnels.keys() {
+            self.drain_tunnel(now, tunnel);
+        }
+    }
+
+    pub(super) fn drain_deadline(&mut self, now: Now) {
+        for flow in self.flows.keys() {
+            self.fail(now, flow, Reason::Failed(Fault::Drain));
+        }
+        for tunnel in self.tunnels.keys() {
+            self.shut_tunnel(now, tunnel);
+        }
+    }
+
+    /// Says once that everything ended after a drain began.
+    pub(super) fn finish_drain(&mut self) {
+        let over = self.draining.is_some() && self.flows.len() == 0 && self.tunnels.len() == 0;
+        if over && !self.drained {
+            self.drained = true;
+            self.timers.clear(Timer::Drain);
+            self.report(Event::Drained);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! What an application of a local pod dials: decide, find a tunnel or a socket, relay.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::Engine;
+use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
+use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
+use super::sockets::{SocketEntry, User};
+use super::timers::Timer;
+use super::tunnels::PoolKey;
+use crate::capture::{self, Captured, Decision, LocalTo, RouteFault, TunnelTo};
+use crate::fault::{Fault, LimitName, Stage};
+use crate::hbone::pool::Acquired;
+use crate::identity::{IdentityFault, SpiffeId};
+use crate::mesh::Workload;
+use crate::policy::Verdict;
+use crate::telemetry::{Connection, Path, Reason, Reporter};
+use crate::time::Now;
+
+impl Engine {
+    pub(super) fn accept_outbound(&mut self, now: Now, origin: Origin) -> SocketId {
+        let id = self.new_flow(now, Kind::Outbound, origin, origin.original.unwrap_or(origin.local));
+        let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Near), origin.pod, true));
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.near = End::Socket(socket);
+        }
+        match (self.admit(), origin.original) {
+            (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
+            (Ok(()), None) => self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NotRedirected))),
+            (Ok(()), Some(_)) => {
+                self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));
+                self.resume(now, id);
+            }
+        }
+        socket
+    }
+
+    pub(super) fn new_flow(&mut self, now: Now, kind: Kind, origin: Origin, destination: SocketAddr) -> FlowId {
+        let reporter = if kind == Kind::Outbound { Reporter::Source } else { Reporter::Destination };
+        let connection = Connection {
+            reporter,
+            path: Path::Refused,
+            source: origin.peer,
+            destination,
+            hbone: None,
+            target: None,
+            source_identity: None,
+            destination_identity: None,
+            source_workload: None,
+            destination_workload: None,
+            service: None,
+            policy: None,
+            trace: None,
+            opened: now.wall,
+        };
+        self.flows.insert(Flow {
+            kind,
+            pod: origin.pod,
+            origin,
+            phase: Phase::Waiting(Waiting::Facts),
+            near: End::None,
+            far: End::None,
+            ended: Both::default(),
+            finished: Both::default(),
+            bytes: Both::default(),
+            deaf: Both::default(),
+            early: Default::default(),
+            draw: self.draws.next_u64(),
+            authority: None,
+            decision: None,
+            judged_at: None,
+            held: None,
+            connect_sent: now.time,
+            retried: false,
+            joined: false,
+            never_join: false,
+            connection: Arc::new(connection),
+            opened: now.time,
+            active: now.time,
+        })
+    }
+
+    /// Takes a waiting flow as far as the facts allow now.
+    pub(super) fn resume(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        if !matches!(flow.phase, Phase::Waiting(_)) {
+            return;
+        }
+        match flow.kind {
+            Kind::Outbound => self.decide(now, id),
+            Kind::Plaintext => self.admit_plaintext(now, id),
+            Kind::Tunnelled => self.admit_tunnelled(now, id),
+        }
+    }
+
+    pub(super) fn wait(&mut self, id: FlowId, what: Waiting) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.phase = Phase::Waiting(what);
+            self.waiting.insert(id);
+        }
+    }
+
+    fn decide(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let (pod, peer, draw) = (flow.pod, flow.origin.peer, flow.draw);
+        let original = flow.connection.destination;
+        let Some(source) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
+        if let Some(flow) = self.flows.get_mut(id) {
+            let connection = flow.connection_mut();
+            connection.source_identity = Some(source.identity().clone());
+            connection.source_workload = Some(source.clone());
+        }
+        let captured = Captured { workload: &source, peer, original };
+        let decision = capture::outbound(&self.snapshot, &self.local, &captured, draw);
+        match decision {
+            Decision::Wait(_) => self.wait(id, Waiting::Facts),
+            Decision::Refuse(fault) => self.fail(now, id, Reason::Failed(Fault::Route(fault))),
+            Decision::Passthrough { target } => {
+                self.learn(id, |c| {
+                    c.path = Path::Plaintext;
+                    c.target = Some(target);
+                });
+                self.connect_far(now, id, pod, target, self.own_source(&source));
+            }
+            Decision::Plaintext { target, destination, service } => {
+                self.learn(id, |c| {
+                    c.path = Path::Plaintext;
+                    c.target = Some(target);
+                    c.destination_workload = Some(destination);
+                    c.service = service;
+                });
+                self.connect_far(now, id, pod, target, self.own_source(&source));
+            }
+            Decision::Tunnel(to) => self.want_tunnel(now, id, &source, *to),
+            Decision::Local(to) => self.want_local(now, id, &source, &to),
+        }
+    }
+
+    pub(super) fn learn(&mut self, id: FlowId, with: impl FnOnce(&mut Connection)) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            with(flow.connection_mut());
+        }
+    }
+
+    /// The source that a dial for a workload names, where it must name one.
+    pub(super) fn own_source(&self, workload: &Workload) -> Option<IpAddr> {
+        if self.config.bind_pod_address { workload.ips.first().copied() } else { None }
+    }
+
+    fn want_tunnel(&mut self, now: Now, id: FlowId, source: &Arc<Workload>, to: TunnelTo) {
+        let Some(pod) = self.flows.get(id).map(|f| f.pod) else { return };
+        if self.credential(source.identity()).is_none() {
+            return self.wait(id, Waiting::Credential);
+        }
+        let key = PoolKey {
+            pod,
+            source: source.identity().clone(),
+            source_ip: self.flows.get(id).map_or(to.peer.ip(), |f| f.origin.peer.ip()),
+            expected: to.expected.clone(),
+            peer: to.peer,
+            destination: to.destination.uid.clone(),
+        };
+        self.learn(id, |c| {
+            c.path = Path::Hbone;
+            c.hbone = Some(to.peer);
+            c.target = Some(to.authority);
+            c.destination_workload = Some(to.destination.clone());
+            c.service = to.service.clone();
+        });
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.decision = Some(Box::new(Decision::Tunnel(Box::new(to))));
+        }
+        self.acquire(now, id, key);
+    }
+
+    /// Gets in line for a tunnel of this key.
+    pub(super) fn acquire(&mut self, now: Now, id: FlowId, key: PoolKey) {
+        match self.pool.acquire(&key, id) {
+            Acquired::Tunnel(tunnel) => self.open_stream(now, id, tunnel),
+            Acquired::Full => self.fail(now, id, Reason::Failed(Fault::Limit(LimitName::Waiters))),
+            Acquired::Waiting => {
+                // The dial has deadlines of its own, which nest; this flow ends with it.
+                self.timers.clear(Timer::Flow(id));
+                if let Some(flow) = self.flows.get_mut(id) {
+                    flow.phase = Phase::Pooled(Box::new(key.clone()));
+                }
+                self.dial_tunnels(now, &key);
+            }
+        }
+    }
+
+    /// Both workloads are on this node: no tunnel, the same identities and policies (node.md B14).
+    fn want_local(&mut self, now: Now, id: FlowId, source: &Arc<Workload>, to: &LocalTo) {
+        let have = [source.identity(), to.destination.identity()].map(|identity| self.credential(identity).is_some());
+        if have.contains(&false) {
+            return self.wait(id, Waiting::Credential);
+        }
+        let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else { return self.wait(id, Waiting::Facts) };
+        self.learn(id, |c| {
+            c.target = Some(to.target);
+            c.destination_identity = Some(to.destination.identity().clone());
+            c.destination_workload = Some(to.destination.clone());
+            c.service = to.service.clone();
+        });
+        let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
+        if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
+            return;
+        }
+        self.learn(id, |c| c.path = Path::Local);
+        let source = self.kept_source(peer.ip(), to.target.ip());
+        self.connect_far(now, id, pod, to.target, source);
+    }
+
+    /// Judges a flow at its beginning. False where it was refused or has to wait.
+    pub(super) fn judge_new(
+        &mut self,
+        now: Now,
+        id: FlowId,
+        workload: &Workload,
+        identity: Option<&SpiffeId>,
+        source: IpAddr,
+        target: SocketAddr,
+    ) -> bool {
+        match self.verdict(workload, identity, source, target) {
+            Verdict::Allow { by } => {
+                self.learn(id, |c| c.policy = by.map(|key| key.to_string()));
+                self.judged_at(id, &workload.uid);
+                true
+            }
+            Verdict::Deny(denial) => {
+                self.learn(id, |c| c.policy = denial.policy().map(ToString::to_string));
+                self.fail(now, id, Reason::Failed(Fault::Denied(denial)));
+                false
+            }
+            Verdict::Hold { .. } => {
+                self.judged_at(id, &workload.uid);
+                self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.policy_hold));
+                self.wait(id, Waiting::Policy);
+                false
+            }
+        }
+    }
+
+    /// The client's own address, where it is to be shown to the application (node.md row 14).
+    pub(super) fn kept_source(&self, client: IpAddr, target: IpAddr) -> Option<IpAddr> {
+        let shown = self.config.keep_source && client != target && client.is_ipv4() == target.is_ipv4();
+        shown.then_some(client)
+    }
+
+    pub(super) fn connect_far(
+        &mut self,
+        now: Now,
+        id: FlowId,
+        pod: PodId,
+        target: SocketAddr,
+        source: Option<IpAddr>,
+    ) {
+        let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Far), pod, false));
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.far = End::Socket(socket);
+            flow.phase = Phase::Dialling;
+        }
+        self.waiting.remove(&id);
+        self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.tcp_connect));
+        self.outputs.push_back(Output::Connect { socket, pod, target, source });
+    }
+
+    /// The far socket is there.
+    pub(super) fn far_connected(&mut self, now: Now, id: FlowId, _local: SocketAddr) {
+        let Some(flow) = self.flows.get(id) else { return };
+        if flow.phase != Phase::Dialling {
+            return;
+        }
+        if let End::Stream(tunnel, stream) = flow.near {
+            self.accept_stream(tunnel, stream, id);
+        }
+        self.start_relay(now, id);
+    }
+
+    /// A flow's own deadline: which phase it is in says what ran out.
+    pub(super) fn flow_deadline(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let fault = match &flow.phase {
+            Phase::Waiting(Waiting::Policy) => return self.hold_expired(now, id),
+            Phase::Waiting(Waiting::Facts) => Fault::Timeout(Stage::Facts),
+            Phase::Waiting(Waiting::Credential) => Fault::Timeout(Stage::Credential),
+            Phase::Pooled(_) => return,
+            Phase::Opening => return self.connect_timed_out(now, id),
+            Phase::Dialling => Fault::Timeout(Stage::TcpConnect),
+            Phase::Relaying if flow.held.is_some() => return self.hold_expired(now, id),
+            Phase::Relaying => return self.relay_timer(now, id),
+        };
+        self.fail(now, id, Reason::Failed(fault));
+    }
+
+    /// A credential that flows waited for cannot be had.
+    pub(super) fn credential_failed(&mut self, now: Now, id: &SpiffeId, fault: &IdentityFault) {
+        let waiting: Vec<FlowId> = self
+            .waiting
+            .iter()
+            .copied()
+            .filter(|flow| {
+                self.flows.get(*flow).is_some_and(|f| {
+                    f.phase == Phase::Waiting(Waiting::Credential)
+                        && (f.connection.source_identity.as_ref() == Some(id)
+                            || f.connection.destination_identity.as_ref() == Some(id))
+                })
+            })
+            .collect();
+        for flow in waiting {
+            self.fail(now, flow, Reason::Failed(Fault::Identity(fault.clone())));
+        }
+        self.fail_unaccepted_tunnels(now, id, fault);
+    }
+
+    pub(super) fn credential_ready(&mut self, now: Now, _id: &SpiffeId) {
+        self.facts_changed(now);
+    }
+
+    /// Closes a socket that was never taken in.
+    pub(super) fn refuse_socket(&mut self, socket: SocketId) {
+        self.close_socket(socket, CloseMode::Abort);
+    }
+}

@@ -1,0 +1,317 @@
+//! Two ends joined: bytes, half-close both ways, aborts that stay aborts (node.md B6), credit (B8).
+
+use bytes::Bytes;
+
+use super::Engine;
+use super::boundary::{CloseMode, Output, SocketId};
+use super::flow::{End, FlowId, Phase, Side};
+use super::sockets::Finish;
+use super::timers::Timer;
+use crate::fault::{Fault, IoFault, Stage, reset_code};
+use crate::telemetry::{Event, Reason};
+use crate::time::{Now, Time};
+
+impl Engine {
+    /// Bytes arrived at one end; they go to the other.
+    pub(super) fn bytes_from(&mut self, now: Now, id: FlowId, side: Side, bytes: Bytes) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        *flow.bytes.of_mut(side) += bytes.len() as u64;
+        flow.active = now.time;
+        let to = side.other();
+        if *flow.deaf.of(to) {
+            // The far application takes nothing more: whoever still writes must learn it, as over plain TCP.
+            return self.fail(now, id, Self::reset_by(to));
+        }
+        match flow.end(to) {
+            End::None => flow.early.push_back(bytes),
+            End::Socket(socket) => self.push(socket, bytes),
+            End::Stream(tunnel, stream) => {
+                let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
+                entry.tunnel.mux_mut().send(stream, bytes);
+                self.dirty_tunnels.insert(tunnel);
+                self.mark_dirty(id, side);
+            }
+        }
+    }
+
+    /// One end sent FIN or END_STREAM after its last byte.
+    pub(super) fn end_from(&mut self, now: Now, id: FlowId, side: Side) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if *flow.ended.of(side) {
+            return;
+        }
+        *flow.ended.of_mut(side) = true;
+        flow.active = now.time;
+        match flow.end(side.other()) {
+            End::None => {}
+            End::Socket(socket) => {
+                if let Some(entry) = self.sockets.get_mut(socket)
+                    && entry.finish == Finish::No
+                {
+                    entry.finish = Finish::WhenDrained;
+                }
+                self.try_finish(now, id, side.other());
+            }
+            End::Stream(tunnel, stream) => {
+                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                    entry.tunnel.mux_mut().finish(stream);
+                    self.dirty_tunnels.insert(tunnel);
+                }
+                self.finished(now, id, side.other());
+            }
+        }
+        self.mark_dirty(id, side);
+        self.arm_relay(id);
+    }
+
+    /// Passes FIN on to a socket whose queue has drained.
+    pub(super) fn try_finish(&mut self, now: Now, id: FlowId, side: Side) {
+        let Some(End::Socket(socket)) = self.flows.get(id).map(|f| f.end(side)) else { return };
+        let Some(entry) = self.sockets.get_mut(socket) else { return };
+        if entry.finish == Finish::WhenDrained && entry.queue.is_empty() && entry.connected {
+            entry.finish = Finish::Sent;
+            self.outputs.push_back(Output::Finish { socket });
+            self.finished(now, id, side);
+        }
+    }
+
+    fn finished(&mut self, now: Now, id: FlowId, side: Side) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        *flow.finished.of_mut(side) = true;
+        if flow.finished.near && flow.finished.far {
+            self.conclude(now, id, Reason::Completed);
+        }
+    }
+
+    /// The kernel took bytes on this side: credit for whoever they came from.
+    pub(super) fn wrote_to(&mut self, now: Now, id: FlowId, side: Side, len: usize) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.active = now.time;
+        match flow.end(side.other()) {
+            End::Stream(tunnel, stream) => {
+                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                    entry.tunnel.mux_mut().release(stream, len);
+                    self.dirty_tunnels.insert(tunnel);
+                }
+            }
+            End::Socket(socket) => {
+                self.dirty_sockets.insert(socket);
+            }
+            End::None => {}
+        }
+        self.try_finish(now, id, side);
+        self.try_join(id);
+    }
+
+    /// A socket of the flow broke.
+    pub(super) fn end_broke(&mut self, now: Now, id: FlowId, side: Side, fault: IoFault) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let reason = match (&flow.phase, fault) {
+            (Phase::Dialling, _) => Reason::Failed(Fault::Io(fault)),
+            (_, IoFault::Reset) => Self::reset_by(side),
+            (_, fault) => Reason::Failed(Fault::Io(fault)),
+        };
+        self.fail(now, id, reason);
+    }
+
+    /// The peer reset the flow's stream.
+    pub(super) fn stream_reset(&mut self, now: Now, id: FlowId, side: Side, code: u32) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if *flow.ended.of(side) {
+            // After END_STREAM a reset closes only the sending half: bytes and FIN are delivered first (node.md B6).
+            *flow.deaf.of_mut(side) = true;
+            if *flow.ended.of(side.other()) {
+                self.finished(now, id, side);
+            }
+            return;
+        }
+        let reason = match code {
+            reset_code::CONNECT_ERROR => Self::reset_by(side),
+            code => Reason::Failed(Fault::StreamReset(code)),
+        };
+        self.fail(now, id, reason);
+    }
+
+    fn reset_by(side: Side) -> Reason {
+        match side {
+            Side::Near => Reason::SourceReset,
+            Side::Far => Reason::DestinationReset,
+        }
+    }
+
+    /// Both ends are there: from here on bytes move.
+    pub(super) fn start_relay(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        flow.phase = Phase::Relaying;
+        flow.active = now.time;
+        let connection = flow.connection.clone();
+        let early = std::mem::take(&mut flow.early);
+        if let End::Socket(far) = flow.far {
+            for bytes in early {
+                self.push(far, bytes);
+            }
+        }
+        self.report(Event::Opened(connection));
+        if self.flows.get(id).is_some_and(|f| f.ended.near)
+            && let Some(End::Socket(far)) = self.flows.get(id).map(|f| f.far)
+            && let Some(entry) = self.sockets.get_mut(far)
+        {
+            entry.finish = Finish::WhenDrained;
+            self.try_finish(now, id, Side::Far);
+        }
+        self.mark_dirty(id, Side::Near);
+        self.mark_dirty(id, Side::Far);
+        self.arm_relay(id);
+        self.try_join(id);
+    }
+
+    /// Asks the driver to relay two plain sockets in the kernel, once both queues are empty.
+    fn try_join(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let (End::Socket(a), End::Socket(b)) = (flow.near, flow.far) else { return };
+        if flow.phase != Phase::Relaying || flow.joined || flow.never_join || !self.config.join {
+            return;
+        }
+        let idle = |socket| self.sockets.get(socket).is_some_and(|s| s.queue.is_empty() && s.finish == Finish::No);
+        if !idle(a) || !idle(b) || flow.held.is_some() || self.stale.contains(&id) {
+            return;
+        }
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.joined = true;
+            self.outputs.push_back(Output::Join { a, b });
+            self.dirty_sockets.extend([a, b]);
+        }
+    }
+
+    pub(super) fn sockets_moved(&mut self, now: Now, from: SocketId, to: SocketId, len: u64) {
+        let (Some((id, side)), Some((same, _))) = (self.flow_of(from), self.flow_of(to)) else { return };
+        if id != same {
+            return self.report(Event::Misuse("bytes moved between sockets of different flows"));
+        }
+        if let Some(flow) = self.flows.get_mut(id) {
+            *flow.bytes.of_mut(side) += len;
+            flow.active = now.time;
+        }
+    }
+
+    pub(super) fn sockets_parted(&mut self, a: SocketId, b: SocketId) {
+        for socket in [a, b] {
+            if let Some((id, side)) = self.flow_of(socket) {
+                if let Some(flow) = self.flows.get_mut(id) {
+                    flow.joined = false;
+                    flow.never_join = true;
+                }
+                self.mark_dirty(id, side);
+            }
+        }
+    }
+
+    fn flow_of(&self, socket: SocketId) -> Option<(FlowId, Side)> {
+        match self.sockets.get(socket)?.user {
+            super::sockets::User::Flow(flow, side) => Some((flow, side)),
+            super::sockets::User::Tunnel(_) | super::sockets::User::Nobody => None,
+        }
+    }
+
+    /// The interest of this end's socket may have changed.
+    pub(super) fn mark_dirty(&mut self, id: FlowId, side: Side) {
+        if let Some(End::Socket(socket)) = self.flows.get(id).map(|f| f.end(side)) {
+            self.dirty_sockets.insert(socket);
+        }
+    }
+
+    /// When this flow is next looked at: half-closed, idle and very old connections have timers (node.md B7).
+    pub(super) fn arm_relay(&mut self, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        if let Some(held) = flow.held {
+            return self.timers.set(Timer::Flow(id), held);
+        }
+        match self.relay_deadline(id) {
+            Some((at, _)) => self.timers.set(Timer::Flow(id), at),
+            None => self.timers.clear(Timer::Flow(id)),
+        }
+    }
+
+    fn relay_deadline(&self, id: FlowId) -> Option<(Time, Stage)> {
+        let flow = self.flows.get(id)?;
+        let limits = &self.config.limits;
+        let half_closed = flow.ended.near != flow.ended.far;
+        [
+            (half_closed && !limits.half_closed_idle.is_zero())
+                .then(|| (flow.active.after(limits.half_closed_idle), Stage::HalfClosed)),
+            (!limits.connection_idle.is_zero()).then(|| (flow.active.after(limits.connection_idle), Stage::Idle)),
+            (!limits.connection_max_age.is_zero()).then(|| (flow.opened.after(limits.connection_max_age), Stage::Age)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// A relaying flow's timer fired; most often it has moved bytes since and is armed anew.
+    pub(super) fn relay_timer(&mut self, now: Now, id: FlowId) {
+        match self.relay_deadline(id) {
+            Some((at, stage)) if at <= now.time => self.fail(now, id, Reason::Failed(Fault::Timeout(stage))),
+            _ => self.arm_relay(id),
+        }
+    }
+
+    /// Ends a flow other than in order: whoever is still there sees RST, or the status that says why.
+    pub(super) fn fail(&mut self, now: Now, id: FlowId, reason: Reason) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let (near, far, relaying) = (flow.near, flow.far, flow.phase == Phase::Relaying);
+        for (end, may_answer) in [(near, !relaying), (far, false)] {
+            match end {
+                End::None => {}
+                End::Socket(socket) => self.close_socket(socket, CloseMode::Abort),
+                End::Stream(tunnel, stream) => {
+                    if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                        match &reason {
+                            Reason::Failed(fault) if may_answer => entry.tunnel.mux_mut().refuse(stream, fault.status()),
+                            _ => entry.tunnel.mux_mut().reset(stream, reset_code::CONNECT_ERROR),
+                        }
+                        self.forget_stream(tunnel, stream);
+                    }
+                }
+            }
+        }
+        self.forget_flow(now, id, reason);
+    }
+
+    /// Ends a flow in order.
+    fn conclude(&mut self, now: Now, id: FlowId, reason: Reason) {
+        let Some(flow) = self.flows.get(id) else { return };
+        for end in [flow.near, flow.far] {
+            match end {
+                End::None => {}
+                End::Socket(socket) => self.close_socket(socket, CloseMode::Graceful),
+                End::Stream(tunnel, stream) => self.forget_stream(tunnel, stream),
+            }
+        }
+        self.forget_flow(now, id, reason);
+    }
+
+    fn forget_flow(&mut self, now: Now, id: FlowId, reason: Reason) {
+        self.timers.clear(Timer::Flow(id));
+        self.waiting.remove(&id);
+        self.stale.remove(&id);
+        let Some(flow) = self.flows.remove(id) else { return };
+        if matches!(flow.phase, Phase::Pooled(_)) {
+            self.pool.cancelled(id);
+        }
+        if let Some(uid) = &flow.judged_at
+            && let Some(flows) = self.by_destination.get_mut(uid)
+        {
+            flows.remove(&id);
+            if flows.is_empty() {
+                self.by_destination.remove(uid);
+            }
+        }
+        self.report(Event::Closed {
+            connection: flow.connection,
+            bytes_sent: flow.bytes.near,
+            bytes_received: flow.bytes.far,
+            duration: now.time.since(flow.opened),
+            reason,
+        });
+    }
+}

@@ -1,0 +1,394 @@
+//! Tunnels of an engine: dialled and accepted, authenticated, kept alive, retired, lost.
+
+mod keepalive;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use super::Engine;
+use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
+use super::flow::{FlowId, Side};
+use super::sockets::{SocketEntry, User};
+use super::timers::Timer;
+use crate::fault::{Fault, IoFault, LimitName, Stage};
+use crate::hbone::mux::StreamId;
+use crate::hbone::tunnel::{Tunnel, TunnelEvent};
+use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
+use crate::mesh::Uid;
+use crate::slots::key;
+use crate::telemetry::{Event, Reason, Reporter};
+use crate::time::{Now, Time};
+
+key!(
+    /// A tunnel of this engine.
+    TunnelId,
+    "tun"
+);
+
+/// Who may share a tunnel (node.md row 45): never two identities, two source addresses or two destinations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PoolKey {
+    pub(super) pod: PodId,
+    pub(super) peer: SocketAddr,
+    pub(super) source_ip: IpAddr,
+    pub(super) source: SpiffeId,
+    pub(super) expected: Vec<SpiffeId>,
+    pub(super) destination: Uid,
+}
+
+/// How far a tunnel has come; each phase has its own deadline (node.md B1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TunnelPhase {
+    Connecting,
+    AwaitingCredential,
+    Handshaking,
+    Preface,
+    Open,
+    /// What is queued is sent, then the socket closes.
+    Closing,
+}
+
+#[derive(Debug)]
+pub(super) struct TunnelEntry {
+    pub(super) tunnel: Tunnel,
+    pub(super) socket: SocketId,
+    pub(super) pod: PodId,
+    /// The accept, or for a dialled tunnel what it would look like from there.
+    pub(super) origin: Origin,
+    /// Absent for a tunnel that a peer opened.
+    pub(super) key: Option<PoolKey>,
+    pub(super) phase: TunnelPhase,
+    pub(super) peer: Option<PeerIdentity>,
+    /// Our own identity on it.
+    pub(super) own: Option<SpiffeId>,
+    pub(super) streams: BTreeMap<StreamId, (FlowId, Side)>,
+    pub(super) opened: Time,
+    pub(super) idle_since: Time,
+    pub(super) last_received: Time,
+    pub(super) ping_sent: Option<Time>,
+    pub(super) retired: bool,
+    room: usize,
+    held: usize,
+}
+
+impl TunnelEntry {
+    pub(super) fn wants_read(&self) -> bool {
+        !matches!(self.phase, TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing)
+            && self.tunnel.wants_read()
+    }
+
+    fn reporter(&self) -> Reporter {
+        if self.key.is_some() { Reporter::Source } else { Reporter::Destination }
+    }
+
+    fn is_half_open(&self) -> bool {
+        self.key.is_none() && self.phase < TunnelPhase::Open
+    }
+}
+
+impl Engine {
+    /// Starts the dials that the waiters of a key justify.
+    pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
+        for _ in 0..self.pool.dials_wanted(key) {
+            let Some(identity) = self.credential(&key.source) else { return };
+            let origin = Origin {
+                pod: key.pod,
+                listener: super::boundary::Listener::Outbound,
+                peer: key.peer,
+                local: SocketAddr::new(key.source_ip, 0),
+                original: None,
+            };
+            let socket = self.sockets.insert(SocketEntry::new(User::Nobody, key.pod, false));
+            let mut tunnel = Tunnel::client(&self.config.limits);
+            tunnel.start(&identity);
+            let id = self.insert_tunnel(now, socket, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
+            self.pool.dialling(key, id);
+            let source = if self.config.bind_pod_address { Some(key.source_ip) } else { None };
+            self.outputs.push_back(Output::Connect { socket, pod: key.pod, target: key.peer, source });
+            self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tcp_connect));
+        }
+    }
+
+    fn insert_tunnel(
+        &mut self,
+        now: Now,
+        socket: SocketId,
+        tunnel: Tunnel,
+        origin: Origin,
+        key: Option<PoolKey>,
+        phase: TunnelPhase,
+    ) -> TunnelId {
+        let id = self.tunnels.insert(TunnelEntry {
+            tunnel,
+            socket,
+            pod: origin.pod,
+            origin,
+            own: key.as_ref().map(|key| key.source.clone()),
+            key,
+            phase,
+            peer: None,
+            streams: BTreeMap::new(),
+            opened: now.time,
+            idle_since: now.time,
+            last_received: now.time,
+            ping_sent: None,
+            retired: false,
+            room: 0,
+            held: 0,
+        });
+        if let Some(entry) = self.sockets.get_mut(socket) {
+            entry.user = User::Tunnel(id);
+        }
+        id
+    }
+
+    /// A peer dialled the pod's HBONE listener.
+    pub(super) fn accept_tunnel(&mut self, now: Now, origin: Origin) -> SocketId {
+        let socket = self.sockets.insert(SocketEntry::new(User::Nobody, origin.pod, true));
+        let refusal = if self.draining.is_some() {
+            Some(Fault::Drain)
+        } else if self.half_open >= self.config.limits.half_open_tunnels {
+            Some(Fault::Limit(LimitName::HalfOpenTunnels))
+        } else {
+            self.admit().err()
+        };
+        if let Some(fault) = refusal {
+            self.refuse_socket(socket);
+            self.report(Event::TunnelClosed { peer: origin.peer, side: Reporter::Destination, fault });
+            return socket;
+        }
+        self.half_open += 1;
+        let tunnel = Tunnel::server(&self.config.limits);
+        let id = self.insert_tunnel(now, socket, tunnel, origin, None, TunnelPhase::AwaitingCredential);
+        self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.wait_for_facts));
+        self.try_accept_tunnel(now, id);
+        socket
+    }
+
+    /// Starts the handshake of an accepted tunnel once its workload and credential are there.
+    pub(super) fn try_accept_tunnel(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get(id).filter(|t| t.phase == TunnelPhase::AwaitingCredential) else { return };
+        let Some(workload) = self.workload_of(entry.pod) else { return };
+        let Some(identity) = self.credential(workload.identity()) else { return };
+        if let Some(entry) = self.tunnels.get_mut(id) {
+            entry.own = Some(workload.identity().clone());
+            entry.tunnel.start(&identity);
+            entry.phase = TunnelPhase::Handshaking;
+            self.dirty_sockets.insert(entry.socket);
+        }
+        self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tls_handshake));
+    }
+
+    pub(super) fn fail_unaccepted_tunnels(&mut self, now: Now, id: &SpiffeId, fault: &IdentityFault) {
+        for tunnel in self.tunnels.keys() {
+            let waits = self.tunnels.get(tunnel).is_some_and(|t| t.phase == TunnelPhase::AwaitingCredential);
+            let pod = self.tunnels.get(tunnel).map(|t| t.pod);
+            if waits && pod.and_then(|pod| self.workload_of(pod)).is_some_and(|w| w.identity() == id) {
+                self.lose_tunnel(now, tunnel, Fault::Identity(fault.clone()));
+            }
+        }
+    }
+
+    pub(super) fn tunnel_connected(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        entry.phase = TunnelPhase::Handshaking;
+        self.dirty_tunnels.insert(id);
+        self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tls_handshake));
+    }
+
+    /// Drives a tunnel until it has nothing more to say, and handles what it said.
+    pub(super) fn turn_tunnel(&mut self, now: Now, id: TunnelId) {
+        loop {
+            let Some(entry) = self.tunnels.get_mut(id) else { return };
+            entry.tunnel.turn();
+            let Some(event) = entry.tunnel.poll_event() else { break };
+            entry.last_received = now.time;
+            match event {
+                TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
+                TunnelEvent::Mux(event) => self.mux_event(now, id, event),
+                TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+            }
+        }
+        self.offer_room(now, id);
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        let held = entry.tunnel.held_bytes();
+        self.held_bytes = (self.held_bytes + held).saturating_sub(entry.held);
+        entry.held = held;
+        self.dirty_sockets.insert(entry.socket);
+        if entry.phase == TunnelPhase::Closing && !entry.tunnel.wants_write() {
+            self.remove_tunnel(id, CloseMode::Graceful);
+        }
+    }
+
+    /// The handshake is done: nothing of a stream is sent before the identity is the one expected.
+    fn tunnel_authenticated(&mut self, now: Now, id: TunnelId, peer: PeerIdentity) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if let Some(key) = &entry.key
+            && !key.expected.contains(&peer.id)
+        {
+            let expected = key.expected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            let fault = Fault::WrongPeer { found: peer.id.to_string(), expected };
+            return self.lose_tunnel(now, id, fault);
+        }
+        entry.peer = Some(peer);
+        entry.phase = TunnelPhase::Preface;
+        entry.tunnel.authorise();
+        self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.http2_preface));
+    }
+
+    /// The socket under a tunnel broke.
+    pub(super) fn tunnel_broke(&mut self, now: Now, id: TunnelId, fault: IoFault) {
+        // Its last words may be an alert that says why.
+        if let Some(entry) = self.tunnels.get_mut(id) {
+            entry.tunnel.turn();
+            while let Some(event) = entry.tunnel.poll_event() {
+                if let TunnelEvent::Lost(fault) = event {
+                    return self.lose_tunnel(now, id, fault);
+                }
+            }
+        }
+        self.lose_tunnel(now, id, Fault::Io(fault));
+    }
+
+    /// A tunnel ends other than in order: its waiters and its streams learn it at once (node.md B2, B6).
+    pub(super) fn lose_tunnel(&mut self, now: Now, id: TunnelId, fault: Fault) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if entry.phase == TunnelPhase::Closing {
+            return self.remove_tunnel(id, CloseMode::Abort);
+        }
+        let (was_open, streams) = (entry.phase == TunnelPhase::Open, std::mem::take(&mut entry.streams));
+        let key = entry.key.clone();
+        let report = Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: fault.clone() };
+        self.leave_half_open(id);
+        self.report(report);
+        let told = if was_open {
+            self.pool.retired(id);
+            Vec::new()
+        } else {
+            self.pool.failed(id)
+        };
+        self.close_tunnel(now, id);
+        for (_, (flow, _)) in streams {
+            self.fail(now, flow, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
+        }
+        for flow in told {
+            if let Some(flow) = self.flows.get_mut(flow) {
+                flow.phase = super::flow::Phase::Opening;
+            }
+            self.fail(now, flow, Reason::Failed(fault.clone()));
+        }
+        if let Some(key) = key {
+            self.dial_tunnels(now, &key);
+        }
+    }
+
+    fn leave_half_open(&mut self, id: TunnelId) {
+        if self.tunnels.get(id).is_some_and(TunnelEntry::is_half_open) {
+            self.half_open = self.half_open.saturating_sub(1);
+        }
+    }
+
+    /// Sends what is queued (an alert, GOAWAY), then closes.
+    fn close_tunnel(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        let connected = self.sockets.get(entry.socket).is_some_and(|s| s.connected);
+        entry.phase = TunnelPhase::Closing;
+        entry.tunnel.close();
+        if !connected || !entry.tunnel.wants_write() {
+            return self.remove_tunnel(id, CloseMode::Abort);
+        }
+        self.dirty_sockets.insert(entry.socket);
+        self.timers.set(Timer::Tunnel(id), now.time.after(std::time::Duration::from_secs(1)));
+    }
+
+    /// Ends a tunnel in order.
+    pub(super) fn shut_tunnel(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if entry.phase == TunnelPhase::Closing {
+            return;
+        }
+        let waiting = entry.phase < TunnelPhase::Open;
+        if waiting || !entry.streams.is_empty() {
+            return self.lose_tunnel(now, id, Fault::Drain);
+        }
+        let report = Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: Fault::Retired };
+        self.pool.retired(id);
+        self.report(report);
+        self.close_tunnel(now, id);
+    }
+
+    fn remove_tunnel(&mut self, id: TunnelId, mode: CloseMode) {
+        self.timers.clear(Timer::Tunnel(id));
+        if let Some(entry) = self.tunnels.remove(id) {
+            self.held_bytes = self.held_bytes.saturating_sub(entry.held);
+            self.close_socket(entry.socket, mode);
+        }
+    }
+
+    pub(super) fn drain_tunnel(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        match entry.phase {
+            TunnelPhase::Closing => {}
+            TunnelPhase::Open => {
+                self.retire_tunnel(now, id);
+            }
+            _ if entry.key.is_none() => self.lose_tunnel(now, id, Fault::Drain),
+            _ => {}
+        }
+    }
+
+    /// A tunnel takes no new streams; what it carries goes on.
+    pub(super) fn retire_tunnel(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if entry.retired || entry.phase != TunnelPhase::Open {
+            return;
+        }
+        entry.retired = true;
+        let key = entry.key.clone();
+        if key.is_none() {
+            entry.tunnel.mux_mut().graceful_shutdown();
+        }
+        self.dirty_tunnels.insert(id);
+        self.pool.retired(id);
+        if let Some(key) = key {
+            self.dial_tunnels(now, &key);
+            if self.tunnels.get(id).is_some_and(|t| t.streams.is_empty()) {
+                self.shut_tunnel(now, id);
+            }
+        }
+    }
+
+    /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3).
+    pub(super) fn retire_tunnels_of(&mut self, now: Now, own: &SpiffeId) {
+        for id in self.tunnels.keys() {
+            if self.tunnels.get(id).is_some_and(|t| t.own.as_ref() == Some(own)) {
+                self.retire_tunnel(now, id);
+            }
+        }
+    }
+
+    /// A destination is gone, or is another workload now (node.md B3).
+    pub(super) fn close_tunnels_to(&mut self, now: Now, removed: &std::collections::BTreeSet<Uid>) {
+        for id in self.tunnels.keys() {
+            let gone = self.tunnels.get(id).and_then(|t| t.key.as_ref()).is_some_and(|k| removed.contains(&k.destination));
+            if gone {
+                self.lose_tunnel(now, id, Fault::WorkloadGone);
+            }
+        }
+    }
+
+    pub(super) fn tunnel_deadline(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get(id) else { return };
+        let stage = match entry.phase {
+            TunnelPhase::Open => return self.keepalive(now, id),
+            TunnelPhase::Closing => return self.remove_tunnel(id, CloseMode::Abort),
+            TunnelPhase::Connecting => Stage::TcpConnect,
+            TunnelPhase::AwaitingCredential => Stage::Credential,
+            TunnelPhase::Handshaking => Stage::TlsHandshake,
+            TunnelPhase::Preface => Stage::Http2Preface,
+        };
+        self.lose_tunnel(now, id, Fault::Timeout(stage));
+    }
+}

@@ -1,0 +1,50 @@
+//! An open tunnel's timer: PING, idle, age, and the end of a certificate's validity.
+
+use super::{TunnelId, TunnelPhase};
+use crate::engine::Engine;
+use crate::engine::timers::Timer;
+use crate::fault::{Fault, Stage};
+use crate::time::Now;
+
+impl Engine {
+    pub(super) fn start_keepalive(&mut self, now: Now, id: TunnelId) {
+        self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.ping_interval));
+    }
+
+    /// A PING every interval, whether or not bytes move (node.md row 40).
+    pub(super) fn keepalive(&mut self, now: Now, id: TunnelId) {
+        let limits = self.config.limits.clone();
+        let Some(entry) = self.tunnels.get_mut(id).filter(|t| t.phase == TunnelPhase::Open) else { return };
+        if let Some(sent) = entry.ping_sent {
+            let dead = sent.after(limits.ping_timeout);
+            if dead <= now.time {
+                return self.lose_tunnel(now, id, Fault::Timeout(Stage::Keepalive));
+            }
+            self.timers.set(Timer::Tunnel(id), dead);
+        } else {
+            entry.ping_sent = Some(now.time);
+            entry.tunnel.mux_mut().ping();
+            entry.tunnel.shrink();
+            self.dirty_tunnels.insert(id);
+            self.timers.set(Timer::Tunnel(id), now.time.after(limits.ping_interval));
+        }
+        let Some(entry) = self.tunnels.get(id) else { return };
+        let old = entry.opened.after(limits.tunnel_max_age) <= now.time;
+        let expired = entry.peer.as_ref().is_some_and(|peer| peer.not_after <= now.wall)
+            || entry.tunnel.own_not_after().is_some_and(|not_after| not_after <= now.wall);
+        let idle = entry.key.is_some()
+            && entry.streams.is_empty()
+            && entry.idle_since.after(limits.tunnel_idle) <= now.time;
+        if old || expired || idle || entry.tunnel.mux().should_retire() {
+            self.retire_tunnel(now, id);
+        }
+    }
+
+    pub(super) fn pong(&mut self, now: Now, id: TunnelId) {
+        let interval = self.config.limits.ping_interval;
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if let Some(sent) = entry.ping_sent.take() {
+            self.timers.set(Timer::Tunnel(id), sent.after(interval).max(now.time));
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Streams of tunnels: opened for our flows, requested by peers, their bytes and ends.
+
+use super::{TunnelId, TunnelPhase};
+use crate::capture::Decision;
+use crate::engine::Engine;
+use crate::engine::flow::{End, FlowId, Phase, Side};
+use crate::engine::inbound::baggage_of;
+use crate::engine::timers::Timer;
+use crate::fault::{Fault, Stage};
+use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
+use crate::hbone::mux::{MuxEvent, StreamId};
+use crate::telemetry::{Event, Reason};
+use crate::time::Now;
+
+impl Engine {
+    pub(super) fn mux_event(&mut self, now: Now, id: TunnelId, event: MuxEvent) {
+        match event {
+            MuxEvent::Request { stream, request } => self.stream_requested(now, id, stream, request),
+            MuxEvent::Response { stream, response } => self.stream_answered(now, id, stream, response.status),
+            MuxEvent::Data { stream, bytes } => match self.user_of(id, stream) {
+                Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
+                None => self.drop_bytes(id, stream, bytes.len()),
+            },
+            MuxEvent::End { stream } => {
+                if let Some((flow, side)) = self.user_of(id, stream) {
+                    self.end_from(now, flow, side);
+                }
+            }
+            MuxEvent::Reset { stream, code, unprocessed, .. } => {
+                let Some((flow, side)) = self.user_of(id, stream) else { return };
+                let opening = self.flows.get(flow).is_some_and(|f| f.phase == Phase::Opening && !f.retried);
+                if unprocessed && opening {
+                    return self.retry(now, flow, id, stream);
+                }
+                self.stream_reset(now, flow, side, code);
+            }
+            MuxEvent::Writable { stream } => {
+                if let Some((flow, side)) = self.user_of(id, stream) {
+                    self.mark_dirty(flow, side.other());
+                }
+            }
+            MuxEvent::PeerSettings { .. } => self.tunnel_ready(now, id),
+            MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
+            MuxEvent::Pong => self.pong(now, id),
+            MuxEvent::Drained => self.shut_tunnel(now, id),
+            MuxEvent::Closed(fault) => self.lose_tunnel(now, id, Fault::Http2(fault)),
+        }
+    }
+
+    fn user_of(&self, id: TunnelId, stream: StreamId) -> Option<(FlowId, Side)> {
+        self.tunnels.get(id)?.streams.get(&stream).copied()
+    }
+
+    /// Bytes of a stream that nobody waits for any more: credit goes back, so that others are not held up.
+    fn drop_bytes(&mut self, id: TunnelId, stream: StreamId, len: usize) {
+        if let Some(entry) = self.tunnels.get_mut(id) {
+            entry.tunnel.mux_mut().release(stream, len);
+            self.dirty_tunnels.insert(id);
+        }
+    }
+
+    /// The peer's SETTINGS arrived: the tunnel is open, or its limit has changed.
+    fn tunnel_ready(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get(id) else { return };
+        if entry.phase != TunnelPhase::Preface {
+            return;
+        }
+        let report = entry.peer.as_ref().map(|peer| Event::TunnelOpened {
+            peer: entry.origin.peer,
+            identity: peer.id.clone(),
+            side: entry.reporter(),
+        });
+        self.leave_half_open(id);
+        if let Some(entry) = self.tunnels.get_mut(id) {
+            entry.phase = TunnelPhase::Open;
+            entry.idle_since = now.time;
+        }
+        if let Some(report) = report {
+            self.report(report);
+        }
+        self.start_keepalive(now, id);
+        if self.draining.is_some() && self.tunnels.get(id).is_some_and(|t| t.key.is_none()) {
+            self.retire_tunnel(now, id);
+        }
+    }
+
+    /// Tells the pool how many more streams this tunnel takes; waiters get theirs at once (node.md B3).
+    pub(super) fn offer_room(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if entry.key.is_none() || entry.phase != TunnelPhase::Open {
+            return;
+        }
+        if entry.retired {
+            if entry.streams.is_empty() {
+                self.shut_tunnel(now, id);
+            }
+            return;
+        }
+        let permitted = self.config.limits.streams_per_tunnel.min(entry.tunnel.mux().peer_max_streams());
+        let room = permitted.saturating_sub(entry.tunnel.mux().open_streams());
+        if room == entry.room && room != 0 {
+            return;
+        }
+        entry.room = room;
+        for flow in self.pool.has_room(id, room) {
+            self.open_stream(now, flow, id);
+        }
+    }
+
+    /// Sends CONNECT for a flow (node.md rows 31 to 34).
+    pub(in crate::engine) fn open_stream(&mut self, now: Now, id: FlowId, tunnel: TunnelId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let Some(Decision::Tunnel(to)) = flow.decision.as_deref() else { return };
+        let mut request = ConnectRequest::new(Authority::ip(to.authority));
+        request.baggage = flow.connection.source_workload.as_ref().map(baggage_of);
+        request.forwarded = Some(Forwarded {
+            client: Some(flow.origin.peer),
+            host: to.service.as_ref().map(|service| service.hostname().to_owned()),
+        });
+        let mut trace_id = [0u8; 16];
+        trace_id[..8].copy_from_slice(&self.trace_draws.next_u64().to_be_bytes());
+        trace_id[8..].copy_from_slice(&self.trace_draws.next_u64().to_be_bytes());
+        let parent_id = self.trace_draws.next_u64().to_be_bytes();
+        request.trace = Some(TraceParent { trace_id, parent_id, flags: 0 });
+        let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
+        self.dirty_tunnels.insert(tunnel);
+        match entry.tunnel.mux_mut().connect(&request) {
+            Ok(stream) => {
+                entry.streams.insert(stream, (id, Side::Far));
+                entry.room = entry.room.saturating_sub(1);
+                let peer = entry.peer.as_ref().map(|peer| peer.id.clone());
+                if let Some(flow) = self.flows.get_mut(id) {
+                    flow.far = End::Stream(tunnel, stream);
+                    flow.phase = Phase::Opening;
+                    flow.connect_sent = now.time;
+                    let connection = flow.connection_mut();
+                    connection.destination_identity = peer;
+                    connection.trace = Some(trace_id);
+                }
+                self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.connect_response));
+            }
+            Err(refusal) => self.fail(now, id, Reason::Failed(Fault::Http2(refusal.into()))),
+        }
+    }
+
+    fn stream_answered(&mut self, now: Now, id: TunnelId, stream: StreamId, status: u16) {
+        let Some((flow, Side::Far)) = self.user_of(id, stream) else { return };
+        if self.flows.get(flow).is_none_or(|f| f.phase != Phase::Opening) {
+            return;
+        }
+        self.timers.clear(Timer::Flow(flow));
+        match status {
+            200 => self.start_relay(now, flow),
+            status => self.fail(now, flow, Reason::Failed(Fault::Status(status))),
+        }
+    }
+
+    /// CONNECT provably did nothing: one more try, on another tunnel.
+    fn retry(&mut self, now: Now, flow: FlowId, tunnel: TunnelId, stream: StreamId) {
+        self.forget_stream(tunnel, stream);
+        let key = self.tunnels.get(tunnel).and_then(|t| t.key.clone());
+        let Some(entry) = self.flows.get_mut(flow) else { return };
+        entry.retried = true;
+        entry.far = End::None;
+        self.timers.clear(Timer::Flow(flow));
+        if let Some(key) = key {
+            self.acquire(now, flow, key);
+        }
+    }
+
+    /// CONNECT was not answered in time. A peer that has said nothing at all since then is dead to everybody who waits for
+    /// it: they fail together, and the tunnel takes no more streams (node.md B2).
+    pub(in crate::engine) fn connect_timed_out(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let (End::Stream(tunnel, _), sent) = (flow.far, flow.connect_sent) else { return };
+        let fault = Fault::Timeout(Stage::ConnectResponse);
+        self.retire_tunnel(now, tunnel);
+        let silent = self.tunnels.get(tunnel).is_some_and(|t| t.last_received < sent);
+        let mut failed = vec![id];
+        if silent && let Some(entry) = self.tunnels.get(tunnel) {
+            failed.extend(entry.streams.values().map(|(flow, _)| *flow).filter(|other| {
+                *other != id && self.flows.get(*other).is_some_and(|f| f.phase == Phase::Opening)
+            }));
+        }
+        for flow in failed {
+            self.fail(now, flow, Reason::Failed(fault.clone()));
+        }
+    }
+
+    /// The flow no longer uses the stream; what it has queued is still sent.
+    pub(in crate::engine) fn forget_stream(&mut self, id: TunnelId, stream: StreamId) {
+        let latest = self.latest.time;
+        if let Some(entry) = self.tunnels.get_mut(id) {
+            entry.streams.remove(&stream);
+            if entry.streams.is_empty() {
+                entry.idle_since = latest;
+            }
+            self.dirty_tunnels.insert(id);
+        }
+    }
+
+    /// Windows shrink when memory runs low, and grow back (node.md B8).
+    pub(in crate::engine) fn balance_memory(&mut self) {
+        let limits = &self.config.limits;
+        let low = if self.windows_low {
+            self.held_bytes > limits.memory_low / 2
+        } else {
+            self.held_bytes > limits.memory_low
+        };
+        if low == self.windows_low {
+            return;
+        }
+        self.windows_low = low;
+        let window = if low { limits.stream_window_low } else { limits.stream_window };
+        for id in self.tunnels.keys() {
+            if let Some(entry) = self.tunnels.get_mut(id) {
+                entry.tunnel.mux_mut().set_stream_window(window);
+                entry.tunnel.turn();
+                self.dirty_sockets.insert(entry.socket);
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The sockets of a worker, by the engine's ids.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::task::Waker;
+
+use culvert_core::engine::boundary::{Interest, SocketId};
+use culvert_core::engine::pump::Socket;
+use tokio::net::TcpStream;
+
+use crate::ready::{ReadyQueue, Token};
+
+/// One socket and what is known of it.
+pub(super) struct Entry {
+    pub(super) id: SocketId,
+    pub(super) stream: Stream,
+    pub(super) connecting: bool,
+    pub(super) interest: Interest,
+    pub(super) token: Arc<Token>,
+    pub(super) waker: Waker,
+    /// The other socket of a joined pair.
+    pub(super) joined: Option<SocketId>,
+}
+
+/// A tokio stream as the engine's pump wants it.
+pub(super) struct Stream(pub(super) TcpStream);
+
+impl Socket for Stream {
+    fn try_read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(space)
+    }
+
+    fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match slices {
+            [one] => self.0.try_write(one),
+            many => self.0.try_write_vectored(many),
+        }
+    }
+}
+
+/// Sockets by the slot of their id.
+pub(super) struct SocketTable {
+    entries: Vec<Option<Entry>>,
+    ready: Arc<ReadyQueue>,
+}
+
+impl SocketTable {
+    pub(super) fn new(ready: Arc<ReadyQueue>) -> SocketTable {
+        SocketTable { entries: Vec::new(), ready }
+    }
+
+    pub(super) fn insert(&mut self, id: SocketId, stream: TcpStream, connecting: bool) {
+        let slot = id.slot();
+        if self.entries.len() <= slot {
+            self.entries.resize_with(slot + 1, || None);
+        }
+        let token = self.ready.token(slot);
+        let waker = Waker::from(token.clone());
+        let entry = Entry {
+            id,
+            stream: Stream(stream),
+            connecting,
+            interest: Interest::default(),
+            token,
+            waker,
+            joined: None,
+        };
+        if let Some(place) = self.entries.get_mut(slot) {
+            *place = Some(entry);
+        }
+    }
+
+    pub(super) fn at(&mut self, slot: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(slot)?.as_mut()
+    }
+
+    pub(super) fn get(&mut self, id: SocketId) -> Option<&mut Entry> {
+        self.at(id.slot()).filter(|entry| entry.id == id)
+    }
+
+    pub(super) fn remove(&mut self, id: SocketId) -> Option<Entry> {
+        self.get(id)?;
+        self.entries.get_mut(id.slot())?.take()
+    }
+}
