@@ -11,7 +11,9 @@ pub mod ca;
 pub mod credentials;
 pub mod failure;
 mod run;
+pub mod signal;
 pub mod version;
+pub mod watch;
 
 /// Parses `arguments` (the program's name first), runs the command and reports a failure on standard error.
 ///
