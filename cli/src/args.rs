@@ -24,7 +24,7 @@ Examples:
   culvert demo                      see the mesh work on this machine (root, for network namespaces)
   culvert demo --loopback           the same without root, on 127.0.0.0/8
   culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
-  culvert ca init --dir ./ca && culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
+  culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the node proxy for one workload, or for several pods
+    #[command(long_about = NODE_HELP, after_long_help = NODE_EXAMPLES)]
     Node(NodeArgs),
     /// Capture a pod's traffic for the node, or stop to
     #[command(subcommand)]
@@ -45,7 +46,7 @@ pub enum Command {
     /// Make and use a certificate authority for development
     #[command(subcommand)]
     Ca(CaCommand),
-    /// Show the mesh at work: two nodes, six pods, ten kinds of traffic, each checked
+    /// Show the mesh at work: two nodes, five pods, every kind of traffic, each checked
     Demo(DemoArgs),
     /// Measure throughput and latency on this machine
     Bench(BenchArgs),
@@ -76,7 +77,6 @@ Examples:
 
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(long_about = NODE_HELP, after_long_help = NODE_EXAMPLES)]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
 #[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
 pub struct NodeArgs {

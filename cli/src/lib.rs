@@ -9,6 +9,7 @@ pub mod args;
 mod atomic_file;
 pub mod ca;
 pub mod credentials;
+pub mod demo;
 pub mod failure;
 mod run;
 pub mod signal;

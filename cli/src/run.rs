@@ -2,9 +2,10 @@
 
 use std::time::SystemTime;
 
-use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command};
+use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
+use crate::demo::programs;
 use crate::failure::Failure;
 use crate::version::Version;
 
@@ -41,12 +42,18 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Redirect(_) => Err(absent("redirect")),
         Command::Demo(_) => Err(absent("demo")),
         Command::Bench(_) => Err(absent("bench")),
-        Command::DemoProgram(_) => Err(absent("demo-program")),
+        Command::DemoProgram(args) => demo_program(&args),
     }
 }
 
 fn absent(command: &str) -> Failure {
     Failure::new(format!("this build has no `culvert {command}`"))
+}
+
+fn demo_program(args: &DemoProgramArgs) -> Result<(), Failure> {
+    let program = serde_json::from_str(&args.program)
+        .map_err(|error| Failure::usage(format!("the program cannot be understood: {error}")))?;
+    programs::run(&program).map_err(|error| Failure::from_error(&error))
 }
 
 fn ca_init(args: &CaInitArgs) -> Result<(), Failure> {
