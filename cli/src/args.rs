@@ -1,0 +1,343 @@
+//! The command line: what can be typed, checked and turned into typed settings.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::failure::Failure;
+
+mod value;
+
+pub use value::{Forward, Pod, ValueError, WorkloadName};
+
+/// The trust domain of a mesh that says nothing else.
+pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
+
+const ABOUT: &str = "An ambient service mesh: no sidecars, no changes to applications.";
+
+const EXAMPLES: &str = "\
+Examples:
+  culvert demo                      see the mesh work on this machine (root, for network namespaces)
+  culvert demo --loopback           the same without root, on 127.0.0.0/8
+  culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
+  culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "culvert", about = ABOUT, after_help = EXAMPLES, disable_version_flag = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One command with its arguments, checked as far as that is possible without looking at the machine.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the node proxy for one workload, or for several pods
+    #[command(long_about = NODE_HELP, after_long_help = NODE_EXAMPLES)]
+    Node(NodeArgs),
+    /// Capture a pod's traffic for the node, or stop to
+    #[command(subcommand)]
+    Redirect(RedirectCommand),
+    /// Make and use a certificate authority for development
+    #[command(subcommand)]
+    Ca(CaCommand),
+    /// Show the mesh at work: two nodes, five pods, every kind of traffic, each checked
+    Demo(DemoArgs),
+    /// Measure throughput and latency on this machine
+    Bench(BenchArgs),
+    /// Print the version, the commit and the cryptographic module
+    Version,
+    /// Run one of the demo's plain programs
+    #[command(hide = true)]
+    DemoProgram(DemoProgramArgs),
+}
+
+const NODE_HELP: &str = "\
+Run the node proxy.
+
+With --workload it serves the one workload that lives in the current network namespace; with --pod (repeatable) it \
+serves several, each in its own. The mesh file is read again when it changes: a file that cannot be used is reported \
+and the last good one stays in force. SIGTERM or SIGINT drains; a second one ends at once.";
+
+const NODE_EXAMPLES: &str = "\
+Examples:
+  One workload here, with a CA for this machine only (made on first use):
+    culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
+  Two pods, with credentials made by `culvert ca issue`:
+    culvert node --mesh mesh.yaml --credentials ./creds \\
+      --pod shop/frontend/frontend=/run/netns/frontend --pod shop/cart/cart=/run/netns/cart
+  Without a redirect: connections to 127.0.0.1:9000 go to 10.0.0.7:80 through the mesh:
+    culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca \\
+      --forward 127.0.0.1:9000=10.0.0.7:80";
+
+/// Arguments of `culvert node`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
+#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
+pub struct NodeArgs {
+    /// The mesh: workloads, services and policies, in YAML
+    #[arg(long, value_name = "FILE")]
+    pub mesh: PathBuf,
+    /// The one workload in the current network namespace
+    #[arg(long, value_name = "NS/NAME/SA")]
+    pub workload: Option<WorkloadName>,
+    /// A workload and its network namespace (repeatable)
+    #[arg(long = "pod", value_name = "NS/NAME/SA=NETNS")]
+    pub pods: Vec<Pod>,
+    /// Keys, certificates and the trust bundle, as `culvert ca issue` writes them
+    #[arg(long, value_name = "DIR")]
+    pub credentials: Option<PathBuf>,
+    /// A CA for development on this one machine, made on first use
+    #[arg(long, value_name = "DIR")]
+    pub ca: Option<PathBuf>,
+    /// Worker threads [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    pub workers: Option<NonZeroUsize>,
+    /// Take connections to LISTEN as if the workload had made them to TARGET (repeatable, with --workload)
+    #[arg(long = "forward", value_name = "LISTEN=TARGET")]
+    pub forwards: Vec<Forward>,
+}
+
+/// Whom a node serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The one workload in the current network namespace, and the ports taken for it without a redirect.
+    Here(WorkloadName, Vec<Forward>),
+    /// Several workloads, each in its own network namespace.
+    Pods(Vec<Pod>),
+}
+
+/// Where a node's keys and certificates come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// A directory that `culvert ca issue` wrote.
+    Credentials(PathBuf),
+    /// The directory of a development CA, made on first use.
+    Ca(PathBuf),
+}
+
+/// What `culvert node` was asked for, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSettings {
+    /// The mesh file.
+    pub mesh: PathBuf,
+    /// Whom to serve.
+    pub served: Served,
+    /// Where keys come from.
+    pub keys: KeySource,
+    /// How many worker threads; `None` means one for each core.
+    pub workers: Option<NonZeroUsize>,
+}
+
+impl NodeArgs {
+    /// The settings these arguments stand for; what clap cannot express is checked here.
+    pub fn settings(self) -> Result<NodeSettings, Failure> {
+        let served = match self.workload {
+            Some(workload) => Served::Here(workload, self.forwards),
+            None if !self.forwards.is_empty() => {
+                return Err(Failure::usage("--forward cannot be used with --pod").hint(
+                    "a forward speaks for one workload: use --workload, in that workload's namespace",
+                ));
+            }
+            None => Served::Pods(distinct(self.pods)?),
+        };
+        if let Served::Here(_, forwards) = &served {
+            check_listens(forwards)?;
+        }
+        let keys = match (self.credentials, self.ca) {
+            (Some(dir), _) => KeySource::Credentials(dir),
+            (None, Some(dir)) => KeySource::Ca(dir),
+            (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
+        };
+        Ok(NodeSettings { mesh: self.mesh, served, keys, workers: self.workers })
+    }
+}
+
+/// Refuses two pods of one name or in one network namespace: their traffic could not be told apart.
+fn distinct(mut pods: Vec<Pod>) -> Result<Vec<Pod>, Failure> {
+    pods.sort();
+    for (at, pod) in pods.iter().enumerate() {
+        for other in pods.iter().skip(at + 1) {
+            if (&pod.workload.namespace, &pod.workload.name)
+                == (&other.workload.namespace, &other.workload.name)
+            {
+                return Err(Failure::usage(format!("--pod {} is given twice", pod.workload)));
+            }
+            if pod.netns == other.netns {
+                return Err(Failure::usage(format!(
+                    "{} and {} are both said to live in {}",
+                    pod.workload,
+                    other.workload,
+                    pod.netns.display()
+                ))
+                .hint("each --pod needs a network namespace of its own"));
+            }
+        }
+    }
+    Ok(pods)
+}
+
+fn check_listens(forwards: &[Forward]) -> Result<(), Failure> {
+    for (at, forward) in forwards.iter().enumerate() {
+        let taken = |other: &Forward| other.listen == forward.listen && other.listen.port() != 0;
+        if forwards.iter().skip(at + 1).any(taken) {
+            return Err(Failure::usage(format!("--forward listens on {} twice", forward.listen)));
+        }
+    }
+    Ok(())
+}
+
+/// `culvert redirect …`: the packet filter rules that send a pod's traffic to the node.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[command(after_help = "Applying twice changes nothing; removing leaves no trace. Both need CAP_NET_ADMIN.")]
+pub enum RedirectCommand {
+    /// Capture the TCP traffic of a network namespace
+    Apply(RedirectArgs),
+    /// Remove every rule that `apply` made
+    Remove(RedirectArgs),
+    /// Print the rules that are in force
+    Show(RedirectArgs),
+}
+
+/// Where a redirect is applied, removed or shown.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct RedirectArgs {
+    /// The network namespace [default: the current one]
+    #[arg(long, value_name = "PATH")]
+    pub netns: Option<PathBuf>,
+}
+
+const CA_EXAMPLES: &str = "\
+A CA for development: its key lies in a file. Two hosts, without the CA's key leaving the first:
+  culvert ca init  --dir ./ca
+  culvert ca issue --dir ./ca --workload shop/frontend/frontend --out ./host1
+  culvert ca issue --dir ./ca --workload shop/orders/orders     --out ./host2
+  (copy ./host2 to the second host; on each: culvert node --credentials DIR …)";
+
+/// `culvert ca …`.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+#[command(after_help = CA_EXAMPLES)]
+pub enum CaCommand {
+    /// Make a CA; an existing one is left as it is
+    Init(CaInitArgs),
+    /// Issue credentials for workloads into a directory that `culvert node --credentials` reads
+    Issue(CaIssueArgs),
+}
+
+/// Arguments of `culvert ca init`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CaInitArgs {
+    /// The CA's directory
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// The trust domain the CA stands for
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TRUST_DOMAIN)]
+    pub trust_domain: String,
+}
+
+/// Arguments of `culvert ca issue`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct CaIssueArgs {
+    /// The CA's directory, made by `culvert ca init`
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// For whom (repeatable)
+    #[arg(long = "workload", value_name = "NS/NAME/SA", required = true)]
+    pub workloads: Vec<WorkloadName>,
+    /// Refuse a CA of another trust domain [default: the CA's own]
+    #[arg(long, value_name = "NAME")]
+    pub trust_domain: Option<String>,
+    /// How long the certificates are valid, such as 90s, 15m, 24h or 7d
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = value::duration)]
+    pub ttl: Duration,
+    /// Where to write keys, certificates and the trust bundle
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `culvert demo`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = "Exit status 1 if anything differs from what a mesh must do. Ctrl-C cleans up.")]
+pub struct DemoArgs {
+    /// One JSON object a line, a summary last
+    #[arg(long)]
+    pub json: bool,
+    /// Without network namespaces: everything on 127.0.0.0/8, no root needed
+    #[arg(long)]
+    pub loopback: bool,
+}
+
+/// Arguments of `culvert bench`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct BenchArgs {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of the hidden `culvert demo-program`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct DemoProgramArgs {
+    /// What to do, in JSON
+    pub program: String,
+}
+
+/// What a command line turned out to be.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A command to run.
+    Command(Command),
+    /// Help that was asked for: to be printed, with success.
+    Text(String),
+}
+
+/// Parses a command line whose first word is the program's name.
+///
+/// # Errors
+///
+/// A usage failure with one line about what is wrong and one about what to do.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
+    let matched = CommandLine::command()
+        .term_width(terminal_width())
+        .try_get_matches_from(arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+    match matched {
+        Ok(line) => Ok(Parsed::Command(line.command)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp => Ok(Parsed::Text(error.to_string())),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                Err(Failure::usage("a command is missing").hint("see `culvert --help`"))
+            }
+            _ => Err(usage(&error.to_string())),
+        },
+    }
+}
+
+/// The width that help is wrapped to, in columns.
+fn terminal_width() -> usize {
+    let from_shell = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    from_shell.unwrap_or(100_usize).clamp(60, 120)
+}
+
+/// Turns clap's several paragraphs (what is wrong, tips, usage) into one line of each kind.
+fn usage(rendered: &str) -> Failure {
+    let mut paragraphs = rendered.split("\n\n");
+    let message = paragraphs.next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    let tip = paragraphs.clone().find_map(|text| text.trim_start().strip_prefix("tip: "));
+    let usage = paragraphs.find_map(|text| text.trim_start().strip_prefix("Usage: "));
+    let failure = Failure::usage(message);
+    match (tip, usage) {
+        (Some(tip), _) => failure.hint(tip),
+        (None, Some(usage)) => failure.hint(format!("usage: {}", usage.lines().next().unwrap_or_default())),
+        (None, None) => failure.hint("see `culvert --help`"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

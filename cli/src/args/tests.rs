@@ -1,0 +1,116 @@
+use super::*;
+
+fn parsed(line: &str) -> Result<Parsed, Failure> {
+    parse(line.split_whitespace().map(OsString::from))
+}
+
+fn command(line: &str) -> Command {
+    match parsed(line) {
+        Ok(Parsed::Command(command)) => command,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn failure(line: &str) -> Failure {
+    match parsed(line) {
+        Err(failure) => failure,
+        Ok(Parsed::Command(Command::Node(node))) => node.settings().unwrap_err(),
+        Ok(other) => panic!("{line}: {other:?}"),
+    }
+}
+
+fn node(line: &str) -> NodeSettings {
+    match command(line) {
+        Command::Node(node) => node.settings().unwrap(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn a_node_for_one_workload() {
+    let settings = node(
+        "culvert node --mesh m.yaml --workload shop/a/b --ca ca --workers 2 --forward 127.0.0.1:1=10.0.0.1:2",
+    );
+    assert_eq!(settings.keys, KeySource::Ca("ca".into()));
+    assert_eq!(settings.workers, NonZeroUsize::new(2));
+    let Served::Here(workload, forwards) = settings.served else { panic!("not here") };
+    assert_eq!(workload.to_string(), "shop/a/b");
+    assert_eq!(forwards.len(), 1);
+}
+
+#[test]
+fn a_node_for_several_pods() {
+    let settings =
+        node("culvert node --mesh m.yaml --pod shop/b/b=/n/b --pod shop/a/a=/n/a --credentials creds");
+    assert_eq!(settings.keys, KeySource::Credentials("creds".into()));
+    let Served::Pods(pods) = settings.served else { panic!("not pods") };
+    assert_eq!(pods.len(), 2);
+    assert_eq!(settings.workers, None);
+}
+
+#[test]
+fn contradictions_are_usage_errors_with_a_hint() {
+    for line in [
+        "culvert",
+        "culvert frobnicate",
+        "culvert node --mesh m --workload shop/a/b",
+        "culvert node --mesh m --ca x",
+        "culvert node --workload shop/a/b --ca x",
+        "culvert node --mesh m --workload shop/a/b --ca x --credentials y",
+        "culvert node --mesh m --workload shop/a/b --pod shop/a/b=/n --ca x",
+        "culvert node --mesh m --pod shop/a/b=/n --ca x --forward 127.0.0.1:1=127.0.0.1:2",
+        "culvert node --mesh m --workload shop/a --ca x",
+        "culvert node --mesh m --workload shop/a/b --ca x --workers 0",
+        "culvert node --mesh m --pod shop/a/a=/n --pod shop/b/b=/n --ca x",
+        "culvert redirect",
+        "culvert ca issue --dir d --out o",
+        "culvert ca issue --dir d --out o --workload shop/a/b --ttl soon",
+    ] {
+        let failure = failure(line);
+        assert_eq!(failure.status(), crate::failure::STATUS_USAGE, "{line}");
+        assert!(failure.advice().is_some(), "{line}: {failure}");
+        assert_eq!(failure.to_string().lines().count(), 2, "{line}: {failure}");
+    }
+}
+
+#[test]
+fn a_wrong_value_is_explained() {
+    let failure = failure("culvert node --mesh m --workload shop/a --ca x");
+    assert!(failure.message().contains("NAMESPACE/NAME/SERVICE_ACCOUNT"), "{failure}");
+    assert!(failure.message().contains("shop/a"), "{failure}");
+}
+
+#[test]
+fn a_port_or_a_pod_given_twice_is_refused() {
+    let twice = "culvert node --mesh m --workload a/b/c --ca x --forward 127.0.0.1:1=10.0.0.1:2 \
+                 --forward 127.0.0.1:1=10.0.0.1:3";
+    assert!(failure(twice).message().contains("127.0.0.1:1"));
+    let pod = failure("culvert node --mesh m --pod shop/a/a=/n --pod shop/a/b=/m --ca x");
+    assert!(pod.message().contains("twice"), "{pod}");
+}
+
+#[test]
+fn issue_defaults_to_a_day() {
+    let Command::Ca(CaCommand::Issue(issue)) =
+        command("culvert ca issue --dir d --workload shop/a/b --workload shop/c/d --out o")
+    else {
+        panic!("not issue");
+    };
+    assert_eq!(issue.ttl, Duration::from_secs(86_400));
+    assert_eq!(issue.workloads.len(), 2);
+    assert_eq!(issue.trust_domain, None);
+}
+
+#[test]
+fn help_is_text_and_shows_examples() {
+    let Ok(Parsed::Text(text)) = parsed("culvert node --help") else { panic!("no help") };
+    assert!(text.contains("Examples:") && text.contains("--forward"), "{text}");
+    let Ok(Parsed::Text(text)) = parsed("culvert --help") else { panic!("no help") };
+    assert!(!text.contains("demo-program"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
+}

@@ -1,0 +1,21 @@
+//! `culvert demo`: real programs in five pods on two nodes, every kind of flow, each compared with what a mesh must do.
+//!
+//! What the demo shows is in [`scenario`], how it is carried out in [`runner`], and where in a [`World`]: network
+//! namespaces with a redirect, or loopback addresses without root.
+
+pub mod canary;
+pub mod mesh;
+pub mod place;
+pub mod process;
+pub mod programs;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+mod show;
+pub mod world;
+
+pub use place::Place;
+pub use report::{FlowPath, FlowResult, Summary, Verdict};
+pub use runner::{DemoError, Interrupt, Runner};
+pub use show::show;
+pub use world::{FlowRecord, Side, World, WorldError};

@@ -1,0 +1,37 @@
+//! The `culvert` command: arguments, the development CA, credentials on disk, file watching, signals and the demo.
+//!
+//! Everything here is at the edge: it reads files, starts threads and prints. Decisions are `culvert-core`'s.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub mod args;
+mod atomic_file;
+pub mod ca;
+pub mod credentials;
+pub mod demo;
+pub mod failure;
+mod run;
+pub mod signal;
+pub mod version;
+pub mod watch;
+
+/// Parses `arguments` (the program's name first), runs the command and reports a failure on standard error.
+///
+/// Exit status: 0 done, 1 failed, 2 wrong usage.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let outcome = args::parse(arguments).and_then(|parsed| match parsed {
+        args::Parsed::Text(text) => {
+            print!("{text}");
+            Ok(())
+        }
+        args::Parsed::Command(command) => run::run(command),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::from(failure.status())
+        }
+    }
+}
