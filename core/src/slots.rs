@@ -17,10 +17,6 @@ macro_rules! key {
             fn from_parts(slot: u32, generation: u32) -> Self { $name { slot, generation } }
             fn parts(self) -> (u32, u32) { (self.slot, self.generation) }
         }
-        impl $name {
-            /// The slot, small and dense: fit to index a table. It is used again once the entry is gone.
-            pub fn slot(self) -> usize { self.slot as usize }
-        }
         impl std::fmt::Debug for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 write!(f, concat!($short, "#{}.{}"), self.slot, self.generation)

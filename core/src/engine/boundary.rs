@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::fault::IoFault;
 use crate::identity::{Credential, IdentityFault, SpiffeId};
 use crate::mesh::{Changed, Snapshot};
-use crate::slots::key;
+use crate::slots::{Key, key};
 use crate::telemetry::Event;
 use crate::time::Time;
 
@@ -16,6 +16,13 @@ key!(
     SocketId,
     "sock"
 );
+
+impl SocketId {
+    /// The slot, small and dense: fit to index a table. It is used again once the socket is closed.
+    pub fn slot(self) -> usize {
+        self.parts().0 as usize
+    }
+}
 
 /// A pod that this process serves: one network namespace with its listeners. Chosen by the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

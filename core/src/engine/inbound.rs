@@ -27,7 +27,7 @@ impl Engine {
         match (self.admit(), origin.original) {
             (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
             (Ok(()), None) => {
-                self.fail(now, id, Reason::Failed(Fault::Route(capture::RouteFault::NotRedirected)));
+                self.fail(now, id, Reason::Failed(Fault::Route(capture::RouteFault::SelfCall)));
             }
             (Ok(()), Some(_)) => {
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));
@@ -41,7 +41,7 @@ impl Engine {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, original) = (flow.pod, flow.origin.peer, flow.connection.destination);
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
-        let target = match capture::inbound_plaintext(&self.snapshot, &self.local, &workload, original) {
+        let target = match capture::inbound_plaintext(&self.local, &workload, original) {
             Ok(target) => target,
             Err(fault) => return self.fail(now, id, Reason::Failed(Fault::Target(fault))),
         };
@@ -65,6 +65,7 @@ impl Engine {
         tunnel: TunnelId,
         stream: StreamId,
         request: Result<ConnectRequest, RequestFault>,
+        ignored: u32,
     ) {
         let Some(entry) = self.tunnels.get(tunnel) else { return };
         let origin = entry.origin;
@@ -72,7 +73,9 @@ impl Engine {
             Ok(request) => request,
             Err(fault) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    entry.tunnel.mux_mut().refuse(stream, fault.status());
+                    let answer = ConnectResponse::new(fault.status());
+                    let _gone = entry.tunnel.mux_mut().respond(stream, &answer, true);
+                    self.dirty_tunnels.insert(tunnel);
                 }
                 return;
             }
@@ -86,14 +89,13 @@ impl Engine {
             flow.near = End::Stream(tunnel, stream);
         }
         let identity = self.tunnels.get(tunnel).and_then(|t| t.peer.as_ref()).map(|peer| peer.id.clone());
-        let ignored = request.ignored;
         self.learn(id, |c| {
             c.source_identity = identity;
-            c.trace = request.trace.as_ref().map(|trace| trace.trace_id);
+            c.trace = request.trace.as_ref().map(|trace| trace.trace);
             c.hbone = Some(origin.local);
         });
         if ignored > 0 {
-            self.report(Event::HeadersIgnored { peer: origin.peer, count: u32::from(ignored) });
+            self.report(Event::HeadersIgnored { peer: origin.peer, count: ignored });
         }
         if let Some(flow) = self.flows.get_mut(id) {
             flow.authority = Some(request.authority);
@@ -138,7 +140,8 @@ impl Engine {
         let workload = self.flows.get(id).and_then(|f| f.connection.destination_workload.clone());
         let response = ConnectResponse { status: 200, baggage: workload.map(|workload| baggage_of(&workload)) };
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
-            entry.tunnel.mux_mut().respond(stream, &response, false);
+            // Where the stream is gone already its reset has ended the flow, or is about to.
+            let _gone = entry.tunnel.mux_mut().respond(stream, &response, false);
             self.dirty_tunnels.insert(tunnel);
         }
     }
@@ -147,7 +150,7 @@ impl Engine {
 /// What a workload says of itself in the `baggage` header (node.md row 32).
 pub(super) fn baggage_of(workload: &Arc<Workload>) -> Baggage {
     let mut baggage = Baggage::default();
-    let about = workload.about();
+    let about = &workload.about;
     for (key, value) in [
         ("k8s.cluster.name", about.cluster_id.as_ref()),
         ("k8s.namespace.name", workload.namespace()),

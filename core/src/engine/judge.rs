@@ -78,13 +78,16 @@ impl Engine {
         );
         match verdict {
             Verdict::Allow { .. } => self.release_hold(now, id),
-            Verdict::Deny(denial) => self.fail(now, id, Reason::Failed(Fault::Revoked(denial))),
+            Verdict::Deny(denial) => {
+                let live = self.flows.get(id).is_some_and(|f| f.phase == Phase::Relaying);
+                let fault = if live { Fault::Revoked(denial) } else { Fault::Denied(denial) };
+                self.fail(now, id, Reason::Failed(fault));
+            }
             Verdict::Hold { .. } => {
                 let until = now.time.after(self.config.limits.policy_hold);
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.held.get_or_insert(until);
                 }
-                self.hold_joined(id);
                 self.arm_relay(id);
             }
         }
@@ -113,9 +116,9 @@ impl Engine {
                 self.verdict(workload, flow.connection.source_identity.as_ref(), flow.connection.source.ip(), target)
             });
         let denial = match missing {
-            Some(Verdict::Hold { missing }) => Denial::missing(missing),
+            Some(Verdict::Hold { missing }) => Denial::Missing(missing),
             Some(Verdict::Deny(denial)) => denial,
-            Some(Verdict::Allow { .. }) | None => Denial::missing(Vec::new()),
+            Some(Verdict::Allow { .. }) | None => Denial::Missing(Vec::new()),
         };
         let fault = if flow.phase == Phase::Relaying { Fault::Revoked(denial) } else { Fault::Denied(denial) };
         self.fail(now, id, Reason::Failed(fault));

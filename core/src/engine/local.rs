@@ -64,7 +64,7 @@ impl Engine {
                 self.pod_of_uid.insert(uid.clone(), *id);
             }
         }
-        self.local.set_served(self.pod_of_uid.keys().cloned());
+        self.local.workloads = self.pod_of_uid.keys().cloned().collect();
     }
 
     /// The facts about the workload in a pod, where they have arrived.

@@ -9,12 +9,12 @@ use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::PoolKey;
-use crate::capture::{self, Captured, Decision, LocalTo, RouteFault, TunnelTo};
+use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
 use crate::mesh::Workload;
-use crate::policy::Verdict;
+use crate::policy::{Denial, Verdict};
 use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
@@ -27,7 +27,7 @@ impl Engine {
         }
         match (self.admit(), origin.original) {
             (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
-            (Ok(()), None) => self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NotRedirected))),
+            (Ok(()), None) => self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::SelfCall))),
             (Ok(()), Some(_)) => {
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));
                 self.resume(now, id);
@@ -111,10 +111,13 @@ impl Engine {
             connection.source_identity = Some(source.identity().clone());
             connection.source_workload = Some(source.clone());
         }
-        let captured = Captured { workload: &source, peer, original };
+        let captured = Captured { source: &source, peer, original, resolved: None };
         let decision = capture::outbound(&self.snapshot, &self.local, &captured, draw);
         match decision {
-            Decision::Wait(_) => self.wait(id, Waiting::Facts),
+            // Names are not resolved here yet: what has no address cannot be reached.
+            Decision::Wait(Need::Resolve { .. }) => {
+                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoAddress)));
+            }
             Decision::Refuse(fault) => self.fail(now, id, Reason::Failed(Fault::Route(fault))),
             Decision::Passthrough { target } => {
                 self.learn(id, |c| {
@@ -229,13 +232,20 @@ impl Engine {
                 true
             }
             Verdict::Deny(denial) => {
-                self.learn(id, |c| c.policy = denial.policy().map(ToString::to_string));
+                let by = match &denial {
+                    Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
+                    Denial::Missing(_) | Denial::NotAllowed => None,
+                };
+                self.learn(id, |c| c.policy = by);
                 self.fail(now, id, Reason::Failed(Fault::Denied(denial)));
                 false
             }
             Verdict::Hold { .. } => {
                 self.judged_at(id, &workload.uid);
-                self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.policy_hold));
+                // The hold is counted from its beginning, however often facts change meanwhile.
+                if self.flows.get(id).is_some_and(|f| f.phase != Phase::Waiting(Waiting::Policy)) {
+                    self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.policy_hold));
+                }
                 self.wait(id, Waiting::Policy);
                 false
             }

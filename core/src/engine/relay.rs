@@ -8,6 +8,8 @@ use super::flow::{End, FlowId, Phase, Side};
 use super::sockets::Finish;
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
+use crate::hbone::connect::ConnectResponse;
+use crate::hbone::mux::ResetCause;
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
 
@@ -27,7 +29,8 @@ impl Engine {
             End::Socket(socket) => self.push(socket, bytes),
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
-                entry.tunnel.mux_mut().send(stream, bytes);
+                // A refused piece belongs to a stream that is over, whose end is told by an event of its own.
+                let _over = entry.tunnel.mux_mut().send(stream, bytes);
                 self.dirty_tunnels.insert(tunnel);
                 self.mark_dirty(id, side);
             }
@@ -54,7 +57,7 @@ impl Engine {
             }
             End::Stream(tunnel, stream) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    entry.tunnel.mux_mut().finish(stream);
+                    let _over = entry.tunnel.mux_mut().finish(stream);
                     self.dirty_tunnels.insert(tunnel);
                 }
                 self.finished(now, id, side.other());
@@ -115,9 +118,9 @@ impl Engine {
     }
 
     /// The peer reset the flow's stream.
-    pub(super) fn stream_reset(&mut self, now: Now, id: FlowId, side: Side, code: u32) {
+    pub(super) fn stream_reset(&mut self, now: Now, id: FlowId, side: Side, cause: ResetCause, after_end: bool) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        if *flow.ended.of(side) {
+        if after_end || *flow.ended.of(side) {
             // After END_STREAM a reset closes only the sending half: bytes and FIN are delivered first (node.md B6).
             *flow.deaf.of_mut(side) = true;
             if *flow.ended.of(side.other()) {
@@ -125,9 +128,11 @@ impl Engine {
             }
             return;
         }
-        let reason = match code {
-            reset_code::CONNECT_ERROR => Self::reset_by(side),
-            code => Reason::Failed(Fault::StreamReset(code)),
+        let reason = match cause {
+            ResetCause::Peer { code: reset_code::CONNECT_ERROR } => Self::reset_by(side),
+            ResetCause::Peer { code } | ResetCause::Protocol { code } => Reason::Failed(Fault::StreamReset(code)),
+            ResetCause::Refused => Reason::Failed(Fault::StreamReset(reset_code::REFUSED_STREAM)),
+            ResetCause::Tunnel => Reason::Failed(Fault::StreamReset(reset_code::CONNECT_ERROR)),
         };
         self.fail(now, id, reason);
     }
@@ -266,7 +271,10 @@ impl Engine {
                 End::Stream(tunnel, stream) => {
                     if let Some(entry) = self.tunnels.get_mut(tunnel) {
                         match &reason {
-                            Reason::Failed(fault) if may_answer => entry.tunnel.mux_mut().refuse(stream, fault.status()),
+                            Reason::Failed(fault) if may_answer => {
+                                let answer = ConnectResponse::new(fault.status());
+                                let _gone = entry.tunnel.mux_mut().respond(stream, &answer, true);
+                            }
                             _ => entry.tunnel.mux_mut().reset(stream, reset_code::CONNECT_ERROR),
                         }
                         self.forget_stream(tunnel, stream);

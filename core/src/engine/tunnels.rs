@@ -69,6 +69,7 @@ pub(super) struct TunnelEntry {
     pub(super) last_received: Time,
     pub(super) ping_sent: Option<Time>,
     pub(super) retired: bool,
+    peer_max: usize,
     room: usize,
     held: usize,
 }
@@ -135,6 +136,7 @@ impl Engine {
             last_received: now.time,
             ping_sent: None,
             retired: false,
+            peer_max: usize::MAX,
             room: 0,
             held: 0,
         });

@@ -225,6 +225,11 @@ impl Mux {
         self.books.held
     }
 
+    /// Bytes of all streams that were taken by [`send`](Mux::send) and not yet put into output.
+    pub fn queued_bytes(&self) -> usize {
+        self.streams.values().map(Stream::unsent).sum()
+    }
+
     /// Whether so many streams were cancelled that the tunnel should be replaced by a fresh one.
     pub fn should_retire(&self) -> bool {
         self.books.cancels >= self.config.retire_after_cancels

@@ -1,6 +1,7 @@
 //! The sockets of a worker, by the engine's ids.
 
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -76,6 +77,12 @@ impl SocketTable {
 
     pub(super) fn get(&mut self, id: SocketId) -> Option<&mut Entry> {
         self.at(id.slot()).filter(|entry| entry.id == id)
+    }
+
+    /// The descriptor of a socket.
+    pub(super) fn descriptor(&self, id: SocketId) -> Option<BorrowedFd<'_>> {
+        let entry = self.entries.get(id.slot())?.as_ref().filter(|entry| entry.id == id)?;
+        Some(entry.stream.0.as_fd())
     }
 
     pub(super) fn remove(&mut self, id: SocketId) -> Option<Entry> {

@@ -23,7 +23,8 @@ impl Engine {
             self.timers.set(Timer::Tunnel(id), dead);
         } else {
             entry.ping_sent = Some(now.time);
-            entry.tunnel.mux_mut().ping();
+            // One that is under way already serves as well.
+            let _under_way = entry.tunnel.mux_mut().ping();
             entry.tunnel.shrink();
             self.dirty_tunnels.insert(id);
             self.timers.set(Timer::Tunnel(id), now.time.after(limits.ping_interval));

@@ -8,15 +8,17 @@ use crate::engine::inbound::baggage_of;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
 use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
-use crate::hbone::mux::{MuxEvent, StreamId};
+use crate::hbone::mux::{MuxEvent, MuxRefusal, ResetCause, StreamId};
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
 impl Engine {
     pub(super) fn mux_event(&mut self, now: Now, id: TunnelId, event: MuxEvent) {
         match event {
-            MuxEvent::Request { stream, request } => self.stream_requested(now, id, stream, request),
-            MuxEvent::Response { stream, response } => self.stream_answered(now, id, stream, response.status),
+            MuxEvent::Request { stream, request, ignored } => {
+                self.stream_requested(now, id, stream, request, ignored);
+            }
+            MuxEvent::Response { stream, response, .. } => self.stream_answered(now, id, stream, response.status),
             MuxEvent::Data { stream, bytes } => match self.user_of(id, stream) {
                 Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
                 None => self.drop_bytes(id, stream, bytes.len()),
@@ -26,20 +28,20 @@ impl Engine {
                     self.end_from(now, flow, side);
                 }
             }
-            MuxEvent::Reset { stream, code, unprocessed, .. } => {
+            MuxEvent::Reset { stream, cause, after_end } => {
                 let Some((flow, side)) = self.user_of(id, stream) else { return };
                 let opening = self.flows.get(flow).is_some_and(|f| f.phase == Phase::Opening && !f.retried);
-                if unprocessed && opening {
+                if cause == ResetCause::Refused && opening {
                     return self.retry(now, flow, id, stream);
                 }
-                self.stream_reset(now, flow, side, code);
+                self.stream_reset(now, flow, side, cause, after_end);
             }
             MuxEvent::Writable { stream } => {
                 if let Some((flow, side)) = self.user_of(id, stream) {
                     self.mark_dirty(flow, side.other());
                 }
             }
-            MuxEvent::PeerSettings { .. } => self.tunnel_ready(now, id),
+            MuxEvent::PeerSettings { max_concurrent_streams } => self.peer_settings(now, id, max_concurrent_streams),
             MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
             MuxEvent::Pong => self.pong(now, id),
             MuxEvent::Drained => self.shut_tunnel(now, id),
@@ -60,8 +62,9 @@ impl Engine {
     }
 
     /// The peer's SETTINGS arrived: the tunnel is open, or its limit has changed.
-    fn tunnel_ready(&mut self, now: Now, id: TunnelId) {
-        let Some(entry) = self.tunnels.get(id) else { return };
+    fn peer_settings(&mut self, now: Now, id: TunnelId, max_concurrent_streams: u32) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        entry.peer_max = usize::try_from(max_concurrent_streams).unwrap_or(usize::MAX);
         if entry.phase != TunnelPhase::Preface {
             return;
         }
@@ -96,7 +99,7 @@ impl Engine {
             }
             return;
         }
-        let permitted = self.config.limits.streams_per_tunnel.min(entry.tunnel.mux().peer_max_streams());
+        let permitted = self.config.limits.streams_per_tunnel.min(entry.peer_max);
         let room = permitted.saturating_sub(entry.tunnel.mux().open_streams());
         if room == entry.room && room != 0 {
             return;
@@ -115,13 +118,13 @@ impl Engine {
         request.baggage = flow.connection.source_workload.as_ref().map(baggage_of);
         request.forwarded = Some(Forwarded {
             client: Some(flow.origin.peer),
-            host: to.service.as_ref().map(|service| service.hostname().to_owned()),
+            host: to.service.as_ref().map(|service| service.key.hostname.clone()),
         });
-        let mut trace_id = [0u8; 16];
-        trace_id[..8].copy_from_slice(&self.trace_draws.next_u64().to_be_bytes());
-        trace_id[8..].copy_from_slice(&self.trace_draws.next_u64().to_be_bytes());
-        let parent_id = self.trace_draws.next_u64().to_be_bytes();
-        request.trace = Some(TraceParent { trace_id, parent_id, flags: 0 });
+        // An id of zeros is none (W3C Trace Context section 3.2.2.3).
+        let high = u128::from(self.trace_draws.next_u64()) << 64;
+        let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
+        let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
+        request.trace = Some(TraceParent { trace, parent, flags: 0 });
         let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
         self.dirty_tunnels.insert(tunnel);
         match entry.tunnel.mux_mut().connect(&request) {
@@ -135,11 +138,23 @@ impl Engine {
                     flow.connect_sent = now.time;
                     let connection = flow.connection_mut();
                     connection.destination_identity = peer;
-                    connection.trace = Some(trace_id);
+                    connection.trace = Some(trace);
                 }
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.connect_response));
             }
-            Err(refusal) => self.fail(now, id, Reason::Failed(Fault::Http2(refusal.into()))),
+            Err(MuxRefusal::Malformed(_)) => {
+                self.fail(now, id, Reason::Failed(Fault::Request("the request cannot be written")));
+            }
+            Err(MuxRefusal::Full | MuxRefusal::Closing | MuxRefusal::Stream) => self.seek_another(now, id, tunnel),
+        }
+    }
+
+    /// The tunnel takes no stream after all: it leaves the pool, and the flow goes back in line.
+    fn seek_another(&mut self, now: Now, id: FlowId, tunnel: TunnelId) {
+        let key = self.tunnels.get(tunnel).and_then(|t| t.key.clone());
+        self.retire_tunnel(now, tunnel);
+        if let Some(key) = key {
+            self.acquire(now, id, key);
         }
     }
 

@@ -1,0 +1,145 @@
+//! Joined pairs: relayed in the kernel by splice. The engine is told what moved and what ended, and decides what follows.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::task::{Context, Poll};
+
+use culvert_core::engine::boundary::{Input, SocketId};
+use culvert_core::fault::IoFault;
+use culvert_core::time::Now;
+use culvert_linux::splice::{Direction, PipePool, SpliceError, SplicePair, Step};
+use tokio::io::Interest;
+
+use super::Driver;
+use super::table::Entry;
+
+/// Pipes kept for the next bytes of any pair.
+const PIPES_KEPT: usize = 64;
+/// Bytes that one direction of a pair moves before others have their turn.
+const BYTES_PER_TURN: u64 = 4 << 20;
+
+struct Joint {
+    pair: SplicePair,
+    forward: Told,
+    backward: Told,
+}
+
+/// What the engine knows of a direction.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    moved: u64,
+    ended: bool,
+}
+
+/// The joined pairs of a worker, by their sockets in the order in which they were joined.
+pub(super) struct Joints {
+    pairs: BTreeMap<(SocketId, SocketId), Joint>,
+    pool: PipePool,
+}
+
+impl Default for Joints {
+    fn default() -> Joints {
+        Joints { pairs: BTreeMap::new(), pool: PipePool::new(PIPES_KEPT) }
+    }
+}
+
+impl Joints {
+    pub(super) fn forget(&mut self, one: SocketId, other: SocketId) {
+        if self.pairs.remove(&(one, other)).is_none() {
+            self.pairs.remove(&(other, one));
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn join(&mut self, now: Now, a: SocketId, b: SocketId) {
+        for (one, other) in [(a, b), (b, a)] {
+            if let Some(entry) = self.table.get(one) {
+                entry.joined = Some(other);
+            }
+        }
+        self.joints.pairs.insert((a, b), Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() });
+        self.joined_ready(now, a);
+    }
+
+    /// Moves what can be moved, both ways, and waits for what cannot.
+    pub(super) fn joined_ready(&mut self, now: Now, id: SocketId) {
+        let Some(other) = self.table.get(id).and_then(|entry| entry.joined) else { return };
+        let (a, b) = if self.joints.pairs.contains_key(&(id, other)) { (id, other) } else { (other, id) };
+        for direction in [Direction::Forward, Direction::Backward] {
+            self.relay(now, a, b, direction);
+        }
+    }
+
+    fn relay(&mut self, now: Now, a: SocketId, b: SocketId, direction: Direction) {
+        let (from, to) = match direction {
+            Direction::Forward => (a, b),
+            Direction::Backward => (b, a),
+        };
+        loop {
+            let Some(joint) = self.joints.pairs.get_mut(&(a, b)) else { return };
+            let (Some(one), Some(two)) = (self.table.descriptor(a), self.table.descriptor(b)) else { return };
+            let outcome = joint.pair.drive(direction, one, two, &mut self.joints.pool, BYTES_PER_TURN);
+            let moved = joint.pair.direction(direction).moved();
+            let told = match direction {
+                Direction::Forward => &mut joint.forward,
+                Direction::Backward => &mut joint.backward,
+            };
+            let news = moved - std::mem::replace(&mut told.moved, moved);
+            let ended = matches!(outcome, Ok(Step::Finished)) && !std::mem::replace(&mut told.ended, told.ended | matches!(outcome, Ok(Step::Finished)));
+            if news > 0 {
+                self.engine.handle_input(now, Input::Moved { from, to, len: news });
+            }
+            let blocked = match outcome {
+                Ok(Step::Finished) => {
+                    if ended {
+                        self.engine.handle_input(now, Input::ReadEnd { socket: from });
+                    }
+                    return;
+                }
+                Ok(Step::Ready) => {
+                    if let Some(entry) = self.table.get(a) {
+                        entry.token.push();
+                    }
+                    return;
+                }
+                Ok(Step::BlockedOnRead) => self.table.get(from).map(|entry| blocked_on_read(entry)),
+                Ok(Step::BlockedOnWrite) => self.table.get(to).map(|entry| blocked_on_write(entry)),
+                Err(SpliceError::NoPipe(_)) => return self.part(now, a, b),
+                Err(SpliceError::Source(error)) => return self.broke(now, from, &error),
+                Err(SpliceError::Target(error)) => return self.broke(now, to, &error),
+            };
+            if blocked != Some(false) {
+                return;
+            }
+        }
+    }
+
+    fn broke(&mut self, now: Now, socket: SocketId, error: &io::Error) {
+        self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::from_error(error) });
+    }
+
+    /// No pipe to be had: the engine relays through its buffers from here on.
+    fn part(&mut self, now: Now, a: SocketId, b: SocketId) {
+        self.joints.forget(a, b);
+        for socket in [a, b] {
+            if let Some(entry) = self.table.get(socket) {
+                entry.joined = None;
+            }
+        }
+        self.engine.handle_input(now, Input::Parted { a, b });
+    }
+}
+
+/// Waits until the socket is readable; false where it has become so meanwhile.
+fn blocked_on_read(entry: &mut Entry) -> bool {
+    // The kernel said that it would block, behind tokio's back: this lets tokio know.
+    let _cleared = entry.stream.0.try_io::<()>(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    matches!(entry.stream.0.poll_read_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
+}
+
+/// Waits until the socket is writable; false where it has become so meanwhile.
+fn blocked_on_write(entry: &mut Entry) -> bool {
+    let _cleared = entry.stream.0.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
+    matches!(entry.stream.0.poll_write_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
+}
