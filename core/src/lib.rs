@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod identity;
+pub mod mesh;
+pub mod policy;
 pub mod seed;
 pub mod time;

@@ -39,7 +39,11 @@ pub enum SpiffeIdError {
 
 impl SpiffeId {
     /// Makes an id from its parts.
-    pub fn new(trust_domain: &str, namespace: &str, service_account: &str) -> Result<SpiffeId, SpiffeIdError> {
+    pub fn new(
+        trust_domain: &str,
+        namespace: &str,
+        service_account: &str,
+    ) -> Result<SpiffeId, SpiffeIdError> {
         check_trust_domain(trust_domain)?;
         check_segment(namespace)?;
         check_segment(service_account)?;

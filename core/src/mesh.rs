@@ -1,0 +1,36 @@
+//! The world as facts: workloads, services and policies, in one immutable, structurally shared [`Snapshot`].
+//!
+//! Facts come as a [`MeshFile`] (the local form, node.md 1.14) or as a [`Delta`] (from a control plane). Each
+//! [`Snapshot::apply`] makes a new snapshot that shares what did not change, and says in [`Changed`] whose
+//! decisions may differ from before. Indexes are kept, never rebuilt; the same facts give the same snapshot in
+//! whatever order they arrived.
+
+pub mod address;
+pub mod delta;
+pub mod file;
+pub mod gateway;
+pub mod key;
+pub mod policy;
+pub mod port;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod service;
+pub mod snapshot;
+pub mod workload;
+
+pub use address::{AddressError, Cidr, NetworkAddress, NetworkCidr};
+pub use delta::{Changed, Delta};
+pub use file::{MeshError, MeshFile};
+pub use gateway::{Destination, GatewayAddress};
+pub use key::{KeyError, PolicyKey, ServiceKey, Uid};
+pub use policy::{Action, Match, Policy, PolicyEntry, Scope, ServiceAccountMatch, StringMatch};
+pub use port::PortMap;
+pub use service::{
+    HealthPolicy, IpFamilies, LoadBalancer, Mode, RoutingScope, Service, ServiceSpec, Visibility,
+    WeightedWaypoint,
+};
+pub use snapshot::Snapshot;
+pub use workload::{
+    ApplicationTunnel, HealthStatus, Locality, NetworkMode, TunnelProtocol, TunnelledApplication, Workload,
+    WorkloadError, WorkloadSpec, WorkloadType,
+};
