@@ -1,0 +1,91 @@
+//! Where a captured connection goes: total, pure functions of current facts (node.md 1.4, 1.5, B12 and B14).
+//!
+//! [`outbound`] decides for a connection a workload opens, [`inbound_connect`] for a CONNECT that arrives for a
+//! workload, [`inbound_plaintext`] for a plain connection that arrives for it. Chance enters only as an argument, and
+//! only to choose among endpoints of equal standing. What cannot be done yet is refused, never done another way:
+//! traffic that belongs before a waypoint or a network gateway does not go past it.
+
+mod authority;
+mod endpoint;
+mod fault;
+mod inbound;
+mod outbound;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+pub use authority::Authority;
+pub use fault::{InboundFault, RouteFault};
+pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext};
+pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound};
+
+use crate::mesh::gateway::DEFAULT_HBONE_PORT;
+use crate::mesh::{Destination, GatewayAddress, NetworkAddress, Snapshot, Uid, Workload};
+
+/// The ports a node proxy listens on in a pod: outbound, inbound, HBONE and SOCKS (node.md row 12).
+pub const OWN_PORTS: [u16; 4] = [15001, 15006, 15008, 15080];
+
+/// What a process knows of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// The network of its node.
+    pub network: Arc<str>,
+    /// The ports it listens on, which it never dials.
+    pub own_ports: BTreeSet<u16>,
+    /// The workloads it serves.
+    pub workloads: BTreeSet<Uid>,
+    /// Whether two workloads it serves meet in the process, without a tunnel between them (node.md B14).
+    pub same_node: bool,
+    /// The port on which workloads take HBONE.
+    pub hbone_port: u16,
+}
+
+impl Default for Local {
+    fn default() -> Local {
+        Local {
+            network: Arc::default(),
+            own_ports: OWN_PORTS.into(),
+            workloads: BTreeSet::new(),
+            same_node: true,
+            hbone_port: DEFAULT_HBONE_PORT,
+        }
+    }
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether an address means something else on every host, or no one host: loopback, link-local, multicast, unspecified,
+/// broadcast. Takes the canonical form.
+fn is_special(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets().first() == Some(&0)
+        }
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified()
+        }
+    }
+}
+
+/// Whether a workload is (one of) what stands behind a gateway's address.
+fn is_gateway(snapshot: &Snapshot, gateway: &GatewayAddress, workload: &Workload) -> bool {
+    match &gateway.destination {
+        Destination::Address(address) => {
+            (*address.network() == workload.network && workload.has_ip(address.ip()))
+                || is_endpoint_at(snapshot, address, workload)
+        }
+        Destination::Service(key) => workload.service_ports(key).is_some(),
+    }
+}
+
+fn is_endpoint_at(snapshot: &Snapshot, address: &NetworkAddress, workload: &Workload) -> bool {
+    let service = snapshot.service_at(address, workload.namespace());
+    service.is_some_and(|service| workload.service_ports(&service.key).is_some())
+}
