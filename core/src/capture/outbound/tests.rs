@@ -341,7 +341,9 @@ impl Case {
     }
 }
 
-fn destination(decision: &Decision) -> Option<(&Arc<Workload>, Option<&Arc<Service>>, SocketAddr)> {
+type Reached<'a> = (&'a Arc<Workload>, Option<&'a Arc<Service>>, SocketAddr);
+
+fn destination(decision: &Decision) -> Option<Reached<'_>> {
     match decision {
         Decision::Local(to) => Some((&to.destination, to.service.as_ref(), to.target)),
         Decision::Plaintext { target, destination, service } => {
