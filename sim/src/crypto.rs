@@ -35,6 +35,8 @@ mod kx;
 pub mod random;
 pub mod sign;
 mod sponge;
+#[cfg(test)]
+mod tests;
 
 use rustls::crypto::tls13::HkdfUsingHmac;
 use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
