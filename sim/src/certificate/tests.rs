@@ -72,6 +72,21 @@ fn no_authority_vouches_for_another_trust_domain() {
     assert_eq!(verify(own.bundle(), &minted.chain()[0], START), Err(IdentityFault::UnknownIssuer));
 }
 
+/// RFC 5280 section 4.2.1.6.
+#[test]
+fn the_alternative_name_is_critical_where_it_stands_for_the_subject() {
+    let count =
+        |der: &CertificateDer<'_>, bytes: &[u8]| der.windows(bytes.len()).filter(|w| *w == bytes).count();
+    let mut authority = authority(1);
+    let (root, leaf) =
+        (authority.root().clone(), authority.issue(&a(), START, END).unwrap().chain()[0].clone());
+    let name = b"simulated authority of cluster.local";
+    assert_eq!((count(&root, name), count(&leaf, name)), (2, 1), "issuer and subject, or issuer only");
+    let critical = [SUBJECT_ALT_NAME, &[0x01, 0x01, 0xff]].concat();
+    assert_eq!((count(&root, SUBJECT_ALT_NAME), count(&root, &critical)), (1, 0));
+    assert_eq!((count(&leaf, SUBJECT_ALT_NAME), count(&leaf, &critical)), (1, 1));
+}
+
 #[test]
 fn templates_make_the_faults_that_they_name() {
     let authority = authority(1);

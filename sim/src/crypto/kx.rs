@@ -77,6 +77,16 @@ mod tests {
     }
 
     #[test]
+    fn both_shares_count() {
+        let secret = |own: u8, peer: u8| {
+            let exchange = Box::new(Exchange { own: [own; SHARE_BYTES] });
+            exchange.complete(&[peer; SHARE_BYTES]).unwrap().secret_bytes().to_vec()
+        };
+        assert_ne!(secret(1, 2), secret(1, 3));
+        assert_ne!(secret(3, 1), secret(3, 2));
+    }
+
+    #[test]
     fn shares_of_another_length_are_refused_and_so_is_a_start_without_a_stream() {
         assert_eq!(X25519.start().err(), Some(Error::FailedToGetRandomBytes));
         for length in [0, 31, 33] {
