@@ -182,6 +182,25 @@ isolated!(the_application_sees_the_clients_address_and_its_answers_come_back, ||
     assert!(socket::accept(&app_captured).unwrap().is_none());
 });
 
+isolated!(probes_reach_the_application_and_so_do_connections_to_where_they_come_from, || {
+    let scene = Scene::new(&RedirectConfig::default());
+    let captures = [listen(scene.pod(), 15_001), listen(scene.pod(), 15_006)];
+    let node = scene.lab.host("node1").unwrap();
+    let probes: [IpAddr; 2] = [redirect::PROBE_V4.into(), redirect::PROBE_V6.into()];
+    let (app, kubelet) = (listen(scene.pod(), 8080), listen(node, 10_250));
+    for (probe, (pod, _)) in probes.into_iter().zip(scene.families()) {
+        node.add_address(probe).unwrap();
+        let options = DialOptions { source: Some(probe), ..DialOptions::default() };
+        let client = dial(node, SocketAddr::new(pod, 8080), &options);
+        let (direct, peer) = accept(&app);
+        assert_eq!(peer.ip(), probe);
+        converse(&client, &direct);
+        let client = dial(scene.pod(), SocketAddr::new(probe, 10_250), &DialOptions::default());
+        converse(&client, &accept(&kubelet).0);
+    }
+    assert!(captures.iter().all(|capture| socket::accept(capture).unwrap().is_none()));
+});
+
 isolated!(a_gateway_without_inbound_capture_is_reached_directly, || {
     let scene = Scene::new(&RedirectConfig { inbound: None, ..RedirectConfig::default() });
     let app = listen(scene.pod(), 8080);
