@@ -7,6 +7,8 @@ use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
 use crate::demo::programs;
 use crate::failure::Failure;
+use crate::node;
+use crate::redirect;
 use crate::version::Version;
 
 impl From<CaError> for Failure {
@@ -38,8 +40,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             println!("{}", Version::current());
             Ok(())
         }
-        Command::Node(args) => args.settings().and_then(|_| Err(absent("node"))),
-        Command::Redirect(_) => Err(absent("redirect")),
+        Command::Node(args) => node::run(args),
+        Command::Redirect(command) => redirect::run(&command),
         Command::Demo(_) => Err(absent("demo")),
         Command::Bench(_) => Err(absent("bench")),
         Command::DemoProgram(args) => demo_program(&args),

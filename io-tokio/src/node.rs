@@ -49,6 +49,26 @@ pub struct Forward {
     pub listen: SocketAddr,
     /// The original destination of what arrives there.
     pub target: SocketAddr,
+    /// Which listener it stands for.
+    pub as_if: Listening,
+}
+
+/// The direction that a [`Forward`] stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listening {
+    /// As if an application of the pod had dialled the target.
+    Outbound,
+    /// As if somebody had dialled the pod in clear.
+    Inbound,
+}
+
+impl Forward {
+    fn listener(&self) -> Listener {
+        match self.as_if {
+            Listening::Outbound => Listener::Outbound,
+            Listening::Inbound => Listener::InboundPlaintext,
+        }
+    }
 }
 
 /// One pod that the node serves.
@@ -266,7 +286,7 @@ fn open_listeners(pod: &PodConfig) -> Result<Vec<ListenerSpec>, NodeError> {
     let mut wanted = vec![(SocketAddr::new(ip, pod.ports.hbone), Listener::InboundHbone, None)];
     wanted.extend(pod.ports.outbound.map(|port| (SocketAddr::new(ip, port), Listener::Outbound, None)));
     wanted.extend(pod.ports.inbound.map(|port| (SocketAddr::new(ip, port), Listener::InboundPlaintext, None)));
-    wanted.extend(pod.forwards.iter().map(|f| (f.listen, Listener::Outbound, Some(f.target))));
+    wanted.extend(pod.forwards.iter().map(|f| (f.listen, f.listener(), Some(f.target))));
     let mut open = Vec::new();
     for (address, kind, target) in wanted {
         let options = ListenOptions { transparent: Transparent::BestEffort, backlog: 1024, ..ListenOptions::default() };

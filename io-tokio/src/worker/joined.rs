@@ -86,7 +86,8 @@ impl Driver {
                 Direction::Backward => &mut joint.backward,
             };
             let news = moved - std::mem::replace(&mut told.moved, moved);
-            let ended = matches!(outcome, Ok(Step::Finished)) && !std::mem::replace(&mut told.ended, told.ended | matches!(outcome, Ok(Step::Finished)));
+            let finished = matches!(outcome, Ok(Step::Finished));
+            let ended = finished && !std::mem::replace(&mut told.ended, finished);
             if news > 0 {
                 self.engine.handle_input(now, Input::Moved { from, to, len: news });
             }

@@ -1,0 +1,30 @@
+//! The command line's credential sources, as the node wants them.
+
+use culvert_core::identity::SpiffeId;
+use culvert_tokio::{CredentialSource, Material};
+
+use crate::credentials::{self, CredentialError, DevelopmentCa, Directory};
+
+/// Leaf keys and bundle in a directory.
+pub(crate) struct FromDirectory(pub(crate) Directory);
+
+/// A development CA that issues what is asked for.
+pub(crate) struct FromCa(pub(crate) DevelopmentCa);
+
+fn material(fetched: Result<credentials::Material, CredentialError>) -> Result<Material, String> {
+    fetched
+        .map(|material| Material { chain: material.chain, key: material.key.into(), roots: material.bundle })
+        .map_err(|error| error.to_string())
+}
+
+impl CredentialSource for FromDirectory {
+    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+        material(self.0.fetch(id))
+    }
+}
+
+impl CredentialSource for FromCa {
+    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+        material(self.0.fetch(id))
+    }
+}
