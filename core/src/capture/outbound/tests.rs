@@ -17,6 +17,8 @@ workloads:
 - {uid: c//Pod/n/way, name: way, namespace: n, workloadIps: [10.0.0.6], protocol: HBONE}
 - {uid: c//Pod/n/way2, name: way2, namespace: n, workloadIps: [10.0.0.16], protocol: HBONE, services: {n/way: {}}}
 - {uid: c//Pod/n/behind2, name: behind2, namespace: n, workloadIps: [10.0.0.15], protocol: HBONE, waypoint: {destination: n/way}}
+- {uid: c//Pod/n/behind3, name: behind3, namespace: n, workloadIps: [10.0.0.25], protocol: HBONE, waypoint: {destination: /10.96.0.18}}
+- {uid: c//Pod/n/behind4, name: behind4, namespace: n, workloadIps: [10.0.0.35], protocol: HBONE, waypoint: {destination: far/10.0.0.6}}
 - {uid: c//Pod/n/ill, name: ill, namespace: n, workloadIps: [10.0.0.7], protocol: HBONE, status: Unhealthy, services: {n/ill: {}, n/ill-ok: {}}}
 - {uid: c//Pod/n/far, name: far, namespace: n, network: far, workloadIps: [10.0.0.8], protocol: HBONE, services: {n/far: {}}}
 - {uid: c//Pod/n/host, name: host, namespace: n, networkMode: HostNetwork, workloadIps: [192.168.0.1], services: {n/host: {}}}
@@ -162,6 +164,10 @@ fn a_waypoint_reaches_what_is_behind_it() {
     assert_eq!(from("way2", "10.0.0.15:80"), "tunnel 10.0.0.15:15008 10.0.0.15:80 behind2");
     assert_eq!(from("way", "10.0.0.15:80"), "refuse waypoint_unsupported");
     assert_eq!(from("way2", "10.0.0.5:80"), "refuse waypoint_unsupported");
+    assert_eq!(from("way2", "10.0.0.25:80"), "tunnel 10.0.0.25:15008 10.0.0.25:80 behind3");
+    assert_eq!(from("way", "10.0.0.25:80"), "refuse waypoint_unsupported");
+    // The same address in another network is another waypoint.
+    assert_eq!(from("way", "10.0.0.35:80"), "refuse waypoint_unsupported");
     assert_eq!(from("way", "10.96.0.5:80"), "refuse waypoint_unsupported");
 }
 
