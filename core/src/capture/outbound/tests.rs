@@ -216,7 +216,17 @@ fn a_name_is_resolved_and_never_leads_home() {
     assert_eq!(both.len(), 2);
 }
 
-/// Endpoints `a`, `b`, … of one service, of the given capacities.
+#[test]
+fn the_ports_of_the_proxy_are_its_configuration() {
+    let local = Local { own_ports: [7001].into(), hbone_port: 7008, ..Local::default() };
+    let to = |original| line(&decide(&world(), &local, "client", original, 0));
+    assert_eq!(to("10.0.0.2:80"), "tunnel 10.0.0.2:7008 10.0.0.2:80 remote");
+    assert_eq!(to("10.0.0.2:15008"), "tunnel 10.0.0.2:7008 10.0.0.2:15008 remote");
+    assert_eq!(to("10.0.0.2:7008"), "refuse own_port");
+    assert_eq!(to("10.0.0.1:7001"), "refuse self_call");
+}
+
+/// Endpoints `e0`, `e1` and so on of one service, of the given capacities.
 fn service_of(capacities: &[u32]) -> Snapshot {
     let mut text = String::from(
         "services: [{namespace: n, hostname: h, vips: [/10.96.0.1], ports: {80: 8080}}]\nworkloads:\n",
