@@ -2,6 +2,7 @@
 
 use culvert_core::identity::SpiffeId;
 use culvert_tokio::{CredentialSource, Material};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::credentials::{self, CredentialError, DevelopmentCa, Directory};
 
@@ -13,7 +14,11 @@ pub(crate) struct FromCa(pub(crate) DevelopmentCa);
 
 fn material(fetched: Result<credentials::Material, CredentialError>) -> Result<Material, String> {
     fetched
-        .map(|material| Material { chain: material.chain, key: material.key.into(), roots: material.bundle })
+        .map(|material| Material {
+            chain: material.chain.into_iter().map(CertificateDer::from).collect(),
+            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(material.key)),
+            roots: material.bundle.into_iter().map(CertificateDer::from).collect(),
+        })
         .map_err(|error| error.to_string())
 }
 
