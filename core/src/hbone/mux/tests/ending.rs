@@ -82,7 +82,7 @@ fn resets_that_cross_are_told_to_nobody_twice() {
 #[test]
 fn late_data_of_a_cancelled_stream_is_silent_and_keeps_its_credit() {
     let mut pair = Pair::default();
-    for _ in 0..30 {
+    for _ in 0..80 {
         let stream = pair.open();
         pair.server.mux.send(stream, payload(stream, false, 0, 60_000)).unwrap();
         pair.server.mux.drive();
