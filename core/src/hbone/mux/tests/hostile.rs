@@ -268,6 +268,20 @@ fn resets_of_told_requests_are_counted() {
     assert_eq!(victim.fault(), Some(MuxFault::Local { code: ENHANCE_YOUR_CALM }));
 }
 
+#[test]
+fn as_many_answers_as_resets_are_no_attack() {
+    let mut victim = Victim::server();
+    for i in 0..1500 {
+        victim.feed(&connect(4 * i + 1));
+        victim.feed(&frame(RST_STREAM, 0, 4 * i + 1, &8u32.to_be_bytes()));
+        victim.feed(&connect(4 * i + 3));
+        let Some(MuxEvent::Request { stream, .. }) = victim.told.pop() else { panic!("no request") };
+        victim.mux.respond(stream, &ConnectResponse::new(503), true).unwrap();
+    }
+    victim.feed(&[]);
+    assert_eq!(victim.fault(), None);
+}
+
 /// Each of these makes the server reset the stream, so that it leaves the count of open streams (CVE-2025-8671).
 #[test]
 fn resets_provoked_from_us_are_bounded() {
