@@ -66,7 +66,12 @@ impl Service {
             match requests.recv_timeout(wait) {
                 Ok(Request::Need { id, worker }) => match held.get(&id) {
                     Some(held) => self.send(worker, &id, Ok(held.credential.clone())),
-                    None => wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new())).1.push(worker),
+                    None => {
+                        let (_, workers) = wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new()));
+                        if !workers.contains(&worker) {
+                            workers.push(worker);
+                        }
+                    }
                 },
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}

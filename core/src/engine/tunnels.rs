@@ -95,7 +95,13 @@ impl Engine {
     /// Starts the dials that the waiters of a key justify.
     pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
         for _ in 0..self.pool.dials_wanted(key) {
-            let Some(identity) = self.credential(&key.source) else { return };
+            let Some(identity) = self.credential(&key.source) else {
+                // It went with its last workload.
+                for flow in self.pool.hopeless(key) {
+                    self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
+                }
+                return;
+            };
             let origin = Origin {
                 pod: key.pod,
                 listener: super::boundary::Listener::Outbound,

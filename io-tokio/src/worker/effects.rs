@@ -9,7 +9,7 @@ use culvert_core::engine::pump::{Budget, pump};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Now;
-use culvert_linux::socket::{DialError, DialOptions, abort_on_close, dial, shutdown_write, take_error};
+use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
 use tokio::net::TcpStream;
 
 use super::Driver;
@@ -111,8 +111,8 @@ impl Driver {
                 other.joined = None;
             }
         }
-        if mode == CloseMode::Abort {
-            let _gone = abort_on_close(&entry.stream.0);
+        if mode == CloseMode::Graceful {
+            let _gone = finish_on_close(&entry.stream.0);
         }
     }
 
