@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
-use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
 use culvert_linux::redirect;
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{CredentialSource, Forward, Listening, Node, NodeConfig, PodConfig, Ports};
+use culvert_tokio::{
+    CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
+};
 
-use crate::args::{KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
+use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{DevelopmentCa, Directory};
 use crate::failure::Failure;
@@ -104,13 +105,16 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let config = NodeConfig {
-        keep_source: !forwarding && pods.iter().all(redirected),
+        original_source: original_source(settings.original_source, forwarding, &pods),
         bind_pod_address: forwarding,
         pods,
         workers,
-        limits: Limits::default(),
-        local: Local::default(),
-        compat: Compat::Culvert,
+        limits: settings.limits.clone(),
+        local: Local { same_node: settings.same_node, ..Local::default() },
+        compat: match settings.compat {
+            Compatibility::Culvert => Compat::Culvert,
+            Compatibility::Istio => Compat::Istio,
+        },
         join: true,
         mark: may_mark().then_some(EXEMPT_MARK),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -180,6 +184,17 @@ fn in_namespace(workload: &WorkloadName, netns: &Path) -> Result<PodConfig, Fail
         ports: Ports::default(),
         forwards: Vec::new(),
     })
+}
+
+fn original_source(asked: args::OriginalSource, forwarding: bool, pods: &[PodConfig]) -> OriginalSource {
+    match asked {
+        args::OriginalSource::Required => OriginalSource::Required,
+        args::OriginalSource::Never => OriginalSource::Never,
+        args::OriginalSource::BestEffort if !forwarding && pods.iter().all(redirected) => {
+            OriginalSource::BestEffort
+        }
+        args::OriginalSource::BestEffort => OriginalSource::Never,
+    }
 }
 
 /// A client's address can be kept only where the redirect brings the application's answers back to the proxy.

@@ -71,6 +71,18 @@ impl Forward {
     }
 }
 
+/// Whether applications see the client's address (`ENABLE_ORIG_SRC`, node.md row 14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginalSource {
+    /// Where the kernel permits it.
+    #[default]
+    BestEffort,
+    /// Always: a connection that cannot show it fails.
+    Required,
+    /// Never.
+    Never,
+}
+
 /// One pod that the node serves.
 #[derive(Debug)]
 pub struct PodConfig {
@@ -98,8 +110,8 @@ pub struct NodeConfig {
     pub local: Local,
     /// How unknown policies are treated.
     pub compat: Compat,
-    /// Whether a client's address is kept towards the application, where permitted (node.md row 14).
-    pub keep_source: bool,
+    /// Whether a client's address is kept towards the application (node.md row 14).
+    pub original_source: OriginalSource,
     /// Whether dials for a pod bind the pod's address: for pods that are loopback addresses of one namespace.
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
@@ -179,7 +191,7 @@ impl Node {
                 seed: seed.child(&format!("worker-{number}")),
                 local: config.local.clone(),
                 compat: config.compat,
-                keep_source: config.keep_source,
+                keep_source: config.original_source != OriginalSource::Never,
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
             };
@@ -203,6 +215,7 @@ impl Node {
                 clock,
                 pods: sockets,
                 mark: config.mark,
+                original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
             };

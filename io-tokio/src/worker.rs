@@ -23,6 +23,7 @@ use tokio::time::Sleep;
 
 use crate::clock::Clock;
 use crate::credentials::Request;
+use crate::node::OriginalSource;
 use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
@@ -73,6 +74,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) pods: Vec<PodSockets>,
     pub(crate) mark: Option<u32>,
+    pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
     pub(crate) on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
 }
@@ -100,6 +102,7 @@ struct Driver {
     inbox: UnboundedReceiver<Command>,
     pods: Vec<PodSockets>,
     mark: Option<u32>,
+    original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
     on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
     ready: Arc<ReadyQueue>,
@@ -122,6 +125,7 @@ impl Driver {
             inbox,
             pods: worker.pods,
             mark: worker.mark,
+            original_source: worker.original_source,
             requests: worker.requests,
             on_event: worker.on_event,
             table: SocketTable::new(ready.clone()),

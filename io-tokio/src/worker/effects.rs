@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use super::Driver;
 use super::accept::canonical;
 use crate::credentials::Request;
+use crate::node::OriginalSource;
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
@@ -93,12 +94,14 @@ impl Driver {
         };
         let fault = |error: DialError| IoFault::from_error(error.io());
         match dial(target, &options(source)) {
-            Err(error) if source.is_some() => match fault(error) {
-                IoFault::NotPermitted | IoFault::AddressUnavailable => {
-                    dial(target, &options(None)).map_err(fault)
+            Err(error) if source.is_some() && self.original_source == OriginalSource::BestEffort => {
+                match fault(error) {
+                    IoFault::NotPermitted | IoFault::AddressUnavailable => {
+                        dial(target, &options(None)).map_err(fault)
+                    }
+                    other => Err(other),
                 }
-                other => Err(other),
-            },
+            }
             outcome => outcome.map_err(fault),
         }
     }
