@@ -355,7 +355,7 @@ pub struct DemoProgramArgs {
 #[derive(Debug)]
 pub enum Parsed {
     /// A command to run.
-    Command(Command),
+    Command(Box<Command>),
     /// Help that was asked for: to be printed, with success.
     Text(String),
 }
@@ -371,7 +371,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Fa
         .try_get_matches_from(arguments)
         .and_then(|matches| CommandLine::from_arg_matches(&matches));
     match matched {
-        Ok(line) => Ok(Parsed::Command(line.command)),
+        Ok(line) => Ok(Parsed::Command(Box::new(line.command))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Parsed::Text(error.to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -61,11 +61,8 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
     }
     log::line(&serde_json::json!({"event": "ready", "pid": std::process::id()}));
-    loop {
-        match happened.recv() {
-            Ok(Happened::Mesh(change)) => reload(&node, &settings.mesh, change),
-            Ok(Happened::Stop) | Err(_) => break,
-        }
+    while let Ok(Happened::Mesh(change)) = happened.recv() {
+        reload(&node, &settings.mesh, change);
     }
     log::line(&serde_json::json!({"event": "draining", "seconds": GRACE.as_secs()}));
     node.drain(GRACE);

@@ -31,6 +31,9 @@ pub trait CredentialSource: Send + 'static {
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
 }
 
+/// Told why a credential cannot be had, on the thread that fetches.
+pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
+
 pub(crate) enum Request {
     Need { id: SpiffeId, worker: usize },
     Stop,
@@ -51,7 +54,7 @@ pub(crate) struct Service {
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
     pub(crate) workers: Vec<UnboundedSender<Command>>,
-    pub(crate) on_fault: Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>,
+    pub(crate) on_fault: OnCredentialFault,
 }
 
 impl Service {

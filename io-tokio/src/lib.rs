@@ -9,5 +9,5 @@ mod node;
 mod ready;
 mod worker;
 
-pub use credentials::{CredentialSource, Material};
-pub use node::{Forward, Listening, Node, NodeConfig, NodeError, OriginalSource, PodConfig, Ports};
+pub use credentials::{CredentialSource, Material, OnCredentialFault};
+pub use node::{Forward, Listening, Node, NodeConfig, NodeError, OnEvent, OriginalSource, PodConfig, Ports};

@@ -10,7 +10,6 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
-use culvert_core::identity::SpiffeId;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
@@ -22,7 +21,7 @@ use rustls::crypto::{CryptoProvider, SecureRandom};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
-use crate::credentials::{CredentialSource, Request, Service};
+use crate::credentials::{CredentialSource, OnCredentialFault, Request, Service};
 use crate::worker::{Command, ListenerSpec, PodSockets, Worker};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
@@ -98,6 +97,9 @@ pub struct PodConfig {
     pub forwards: Vec<Forward>,
 }
 
+/// Told of every event with the number of the worker, on that worker's thread: it must not block.
+pub type OnEvent = Arc<dyn Fn(usize, &Event) + Send + Sync>;
+
 /// Everything a node is started with.
 pub struct NodeConfig {
     /// The pods.
@@ -123,9 +125,9 @@ pub struct NodeConfig {
     /// Where credentials come from.
     pub credentials: Box<dyn CredentialSource>,
     /// Told of every event, on a worker's thread: it must not block.
-    pub on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    pub on_event: OnEvent,
     /// Told why a credential cannot be had.
-    pub on_credential_fault: Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>,
+    pub on_credential_fault: OnCredentialFault,
 }
 
 /// Why a node did not start.

@@ -15,7 +15,6 @@ use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::mesh::{Changed, Snapshot};
-use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
 use culvert_linux::netns::Netns;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,7 +22,7 @@ use tokio::time::Sleep;
 
 use crate::clock::Clock;
 use crate::credentials::Request;
-use crate::node::OriginalSource;
+use crate::node::{OnEvent, OriginalSource};
 use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
@@ -76,7 +75,7 @@ pub(crate) struct Worker {
     pub(crate) mark: Option<u32>,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
-    pub(crate) on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    pub(crate) on_event: OnEvent,
 }
 
 impl Worker {
@@ -104,7 +103,7 @@ struct Driver {
     mark: Option<u32>,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
-    on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    on_event: OnEvent,
     ready: Arc<ReadyQueue>,
     table: SocketTable,
     joints: Joints,

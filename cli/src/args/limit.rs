@@ -91,7 +91,7 @@ impl FromStr for LimitSetting {
             Field::Count(_) | Field::Streams(_) => Value::Number(count(value).ok_or(ValueError::LimitCount)?),
             Field::Bytes(_) => Value::Number(bytes(value).ok_or(ValueError::LimitBytes)?),
             Field::Window(_) => {
-                let window = bytes(value).filter(|window| *window <= (1 << 31) - 1);
+                let window = bytes(value).filter(|window| *window < (1 << 31));
                 Value::Number(window.ok_or(ValueError::LimitBytes)?)
             }
         };
