@@ -10,4 +10,4 @@ mod ready;
 mod worker;
 
 pub use credentials::{CredentialSource, Material};
-pub use node::{Forward, Listening, Node, NodeConfig, NodeError, PodConfig, Ports};
+pub use node::{Applying, Forward, Listening, Node, NodeConfig, NodeError, PodConfig, Ports};
