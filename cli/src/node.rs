@@ -219,7 +219,7 @@ fn key_source(keys: &KeySource) -> Result<Box<dyn CredentialSource>, Failure> {
                 "warning": "for development on one machine: whoever can read its key can be anyone in this mesh",
             }));
             let ca = Ca::open_or_init(dir, crate::args::DEFAULT_TRUST_DOMAIN)?;
-            Box::new(FromCa(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY)))
+            Box::new(FromCa(Arc::new(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY))))
         }
     })
 }

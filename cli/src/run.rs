@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
-use crate::demo::programs;
+use crate::demo::{self, programs};
 use crate::failure::Failure;
 use crate::node;
 use crate::redirect;
@@ -42,7 +42,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Node(args) => node::run(args),
         Command::Redirect(command) => redirect::run(&command),
-        Command::Demo(_) => Err(absent("demo")),
+        Command::Demo(args) => demo::start(&args),
         Command::Bench(_) => Err(absent("bench")),
         Command::DemoProgram(args) => demo_program(&args),
     }

@@ -10,4 +10,6 @@ mod ready;
 mod worker;
 
 pub use credentials::{CredentialSource, Material, OnCredentialFault};
-pub use node::{Forward, Listening, Node, NodeConfig, NodeError, OnEvent, OriginalSource, PodConfig, Ports};
+pub use node::{
+    Applying, Forward, Listening, Node, NodeConfig, NodeError, OnEvent, OriginalSource, PodConfig, Ports,
+};

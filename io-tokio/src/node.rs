@@ -151,6 +151,18 @@ pub enum NodeError {
     Randomness,
 }
 
+/// Facts on their way to the workers. They arrive whether anybody waits or not.
+#[derive(Debug)]
+pub struct Applying(std_mpsc::Receiver<()>);
+
+impl Applying {
+    /// Waits until every worker decides by the new facts, and moves no byte that they may forbid.
+    pub fn wait(self) {
+        // Nothing is ever sent: the last worker that has the facts, or has ended, closes the channel.
+        let _closed = self.0.recv();
+    }
+}
+
 /// A running node proxy. Dropping it ends every connection.
 pub struct Node {
     workers: Vec<UnboundedSender<Command>>,
@@ -254,13 +266,16 @@ impl Node {
     }
 
     /// Replaces the facts; every worker judges what the change affects before another byte of it moves.
-    pub fn apply(&self, snapshot: Arc<Snapshot>) {
+    pub fn apply(&self, snapshot: Arc<Snapshot>) -> Applying {
         let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = Arc::new(current.diff_to(&snapshot));
         *current = snapshot.clone();
+        let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
-            let _gone = worker.send(Command::Apply { snapshot: snapshot.clone(), changed: changed.clone() });
+            let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
+            let _gone = worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
     }
 
     /// Accepts nothing new, finishes what is alive, aborts what is left after `grace`. Follow with [`Node::join`].

@@ -30,9 +30,19 @@ use table::SocketTable;
 
 /// What a node tells its workers.
 pub(crate) enum Command {
-    Apply { snapshot: Arc<Snapshot>, changed: Arc<Changed> },
-    Credential { id: SpiffeId, outcome: Result<Arc<Credential>, IdentityFault> },
-    Drain { until: Time },
+    /// `in_force` is dropped once the engine has taken the facts in.
+    Apply {
+        snapshot: Arc<Snapshot>,
+        changed: Arc<Changed>,
+        in_force: std_mpsc::Sender<()>,
+    },
+    Credential {
+        id: SpiffeId,
+        outcome: Result<Arc<Credential>, IdentityFault>,
+    },
+    Drain {
+        until: Time,
+    },
     Stop,
 }
 
@@ -148,8 +158,9 @@ impl Driver {
         while let Poll::Ready(command) = self.inbox.poll_recv(cx) {
             let now = self.clock.now();
             match command {
-                Some(Command::Apply { snapshot, changed }) => {
+                Some(Command::Apply { snapshot, changed, in_force }) => {
                     self.engine.handle_input(now, Input::Apply { snapshot, changed });
+                    drop(in_force);
                 }
                 Some(Command::Credential { id, outcome }) => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
