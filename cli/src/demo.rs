@@ -12,10 +12,12 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 mod show;
+mod start;
 pub mod world;
 
 pub use place::Place;
 pub use report::{FlowPath, FlowResult, Summary, Verdict};
 pub use runner::{DemoError, Interrupt, Runner};
 pub use show::show;
+pub(crate) use start::start;
 pub use world::{FlowRecord, Side, World, WorldError};

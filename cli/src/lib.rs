@@ -11,6 +11,9 @@ pub mod ca;
 pub mod credentials;
 pub mod demo;
 pub mod failure;
+mod mesh_file;
+mod node;
+mod redirect;
 mod run;
 pub mod signal;
 pub mod version;
@@ -25,7 +28,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print!("{text}");
             Ok(())
         }
-        args::Parsed::Command(command) => run::run(command),
+        args::Parsed::Command(command) => run::run(*command),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

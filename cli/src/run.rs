@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
-use crate::demo::programs;
+use crate::demo::{self, programs};
 use crate::failure::Failure;
+use crate::node;
+use crate::redirect;
 use crate::version::Version;
 
 impl From<CaError> for Failure {
@@ -38,9 +40,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             println!("{}", Version::current());
             Ok(())
         }
-        Command::Node(args) => args.settings().and_then(|_| Err(absent("node"))),
-        Command::Redirect(_) => Err(absent("redirect")),
-        Command::Demo(_) => Err(absent("demo")),
+        Command::Node(args) => node::run(args),
+        Command::Redirect(command) => redirect::run(&command),
+        Command::Demo(args) => demo::start(&args),
         Command::Bench(_) => Err(absent("bench")),
         Command::DemoProgram(args) => demo_program(&args),
     }

@@ -52,6 +52,13 @@ impl Default for Local {
     }
 }
 
+impl Local {
+    /// Whether a port is one the proxy listens on: the HBONE port is, listed or not.
+    pub fn is_own_port(&self, port: u16) -> bool {
+        port == self.hbone_port || self.own_ports.contains(&port)
+    }
+}
+
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }

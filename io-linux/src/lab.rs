@@ -183,6 +183,20 @@ impl Host {
         [self.v4.into(), self.v6.into()]
     }
 
+    /// Gives the host one more address on its interface, such as the one a kubelet probes from.
+    ///
+    /// # Errors
+    /// What the kernel says; an address it has already is refused.
+    pub fn add_address(&self, address: IpAddr) -> Result<(), LabError> {
+        let bits = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
+        self.run(|| {
+            let mut connection = Connection::open(Protocol::Route)?;
+            let index = link::settle(&mut connection, &self.interface)?;
+            link::add_address(&mut connection, index, address, u8::try_from(bits).unwrap_or(u8::MAX))
+        })??;
+        Ok(())
+    }
+
     /// Where the host's frames can be seen: for a node that is the wire, so only what leaves or enters the node.
     ///
     /// # Errors

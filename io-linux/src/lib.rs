@@ -4,6 +4,7 @@
 //!   caller.
 //! * [`netns`]: network namespaces held by file descriptor; [`user_namespace`]: running without privileges.
 //! * [`redirect`]: the rules that bring a pod's connections to the node's listeners.
+//! * [`splice`]: relaying two sockets in the kernel.
 //! * [`lab`]: throw-away networks for demonstrations, tests and benchmarks.
 //!
 //! Nothing here waits for readiness and nothing starts a thread that outlives its call, unless its documentation
@@ -14,6 +15,7 @@ mod netlink;
 pub mod netns;
 pub mod redirect;
 pub mod socket;
+pub mod splice;
 mod sys;
 pub mod user_namespace;
 

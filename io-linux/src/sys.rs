@@ -4,6 +4,7 @@
 
 pub(crate) mod packet;
 pub(crate) mod pipe;
+pub(crate) mod splice;
 
 use std::ffi::c_int;
 use std::io;

@@ -31,6 +31,9 @@ pub trait CredentialSource: Send + 'static {
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
 }
 
+/// Told why a credential cannot be had, on the thread that fetches.
+pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
+
 pub(crate) enum Request {
     Need { id: SpiffeId, worker: usize },
     Stop,
@@ -51,7 +54,7 @@ pub(crate) struct Service {
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
     pub(crate) workers: Vec<UnboundedSender<Command>>,
-    pub(crate) on_fault: Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>,
+    pub(crate) on_fault: OnCredentialFault,
 }
 
 impl Service {
@@ -61,17 +64,24 @@ impl Service {
         let mut generation = 0;
         loop {
             let next = held.values().map(|h| h.renew).chain(wanted.values().map(|(at, _)| *at)).min();
-            let wait = next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
+            let wait =
+                next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             match requests.recv_timeout(wait) {
                 Ok(Request::Need { id, worker }) => match held.get(&id) {
                     Some(held) => self.send(worker, &id, Ok(held.credential.clone())),
-                    None => wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new())).1.push(worker),
+                    None => {
+                        let (_, workers) = wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new()));
+                        if !workers.contains(&worker) {
+                            workers.push(worker);
+                        }
+                    }
                 },
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
-            let due: Vec<SpiffeId> = wanted.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone()).collect();
+            let due: Vec<SpiffeId> =
+                wanted.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone()).collect();
             for id in due {
                 generation += 1;
                 let outcome = self.fetch(&id, generation);
@@ -93,7 +103,8 @@ impl Service {
                     }
                 }
             }
-            let due: Vec<SpiffeId> = held.iter().filter(|(_, h)| h.renew <= now).map(|(id, _)| id.clone()).collect();
+            let due: Vec<SpiffeId> =
+                held.iter().filter(|(_, h)| h.renew <= now).map(|(id, _)| id.clone()).collect();
             for id in due {
                 generation += 1;
                 match self.fetch(&id, generation) {
@@ -131,7 +142,8 @@ impl Service {
     }
 
     fn renewal(&self, credential: &Credential) -> Instant {
-        let life = credential.not_after().as_unix_secs().saturating_sub(credential.not_before().as_unix_secs());
+        let life =
+            credential.not_after().as_unix_secs().saturating_sub(credential.not_before().as_unix_secs());
         let half = credential.not_before().as_unix_secs() + life / 2;
         let left = Duration::from_secs(half.saturating_sub(self.wall().as_unix_secs()));
         Instant::now() + left.max(RENEW_MIN)

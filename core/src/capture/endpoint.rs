@@ -65,7 +65,7 @@ fn admit<'a>(
     if workload.network != local.network {
         return Err(RouteFault::GatewayUnsupported);
     }
-    if local.own_ports.contains(&port) {
+    if local.is_own_port(port) {
         return Err(RouteFault::OwnPort);
     }
     let preferences = balancer.map_or(&[][..], |balancer| &balancer.routing_preferences);

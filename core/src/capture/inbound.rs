@@ -50,7 +50,7 @@ pub fn inbound_connect(
         return Err(InboundFault::ProxyProtocolUnsupported);
     }
     let port = if tunnel.port == 0 { requested } else { tunnel.port };
-    if local.own_ports.contains(&port) {
+    if local.is_own_port(port) {
         return Err(InboundFault::OwnPort);
     }
     Ok(InboundTarget { target: SocketAddr::new(own_ip, port), workload: workload.clone(), service })
@@ -128,7 +128,7 @@ pub fn inbound_plaintext(
     original: SocketAddr,
 ) -> Result<InboundTarget, InboundFault> {
     let target = canonical(original);
-    if local.own_ports.contains(&target.port()) {
+    if local.is_own_port(target.port()) {
         return Err(InboundFault::OwnPort);
     }
     if target.port() == 0 || !workload.has_ip(target.ip()) {

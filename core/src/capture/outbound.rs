@@ -112,7 +112,7 @@ pub fn outbound(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, dra
 fn guard(local: &Local, source: &Workload, original: SocketAddr) -> Result<(), RouteFault> {
     let ip = original.ip();
     let own = ip.is_loopback() || ip.is_unspecified() || source.has_ip(ip);
-    if own && local.own_ports.contains(&original.port()) {
+    if own && local.is_own_port(original.port()) {
         return Err(RouteFault::SelfCall);
     }
     let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
@@ -123,7 +123,7 @@ fn guard(local: &Local, source: &Workload, original: SocketAddr) -> Result<(), R
 }
 
 fn passthrough(local: &Local, target: SocketAddr) -> Decision {
-    if local.own_ports.contains(&target.port()) {
+    if local.is_own_port(target.port()) {
         return Decision::Refuse(RouteFault::OwnPort);
     }
     Decision::Passthrough { target }
@@ -186,7 +186,7 @@ fn reach(
     service: Option<&Arc<Service>>,
     target: SocketAddr,
 ) -> Decision {
-    if local.own_ports.contains(&target.port()) {
+    if local.is_own_port(target.port()) {
         return Decision::Refuse(RouteFault::OwnPort);
     }
     let (destination, service) = (destination.clone(), service.cloned());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
 use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
+use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::PoolKey;
@@ -14,7 +15,7 @@ use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
 use crate::mesh::Workload;
-use crate::policy::{Denial, Verdict};
+use crate::policy::Verdict;
 use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
@@ -36,7 +37,13 @@ impl Engine {
         socket
     }
 
-    pub(super) fn new_flow(&mut self, now: Now, kind: Kind, origin: Origin, destination: SocketAddr) -> FlowId {
+    pub(super) fn new_flow(
+        &mut self,
+        now: Now,
+        kind: Kind,
+        origin: Origin,
+        destination: SocketAddr,
+    ) -> FlowId {
         let reporter = if kind == Kind::Outbound { Reporter::Source } else { Reporter::Destination };
         let connection = Connection {
             reporter,
@@ -195,11 +202,14 @@ impl Engine {
 
     /// Both workloads are on this node: no tunnel, the same identities and policies (node.md B14).
     fn want_local(&mut self, now: Now, id: FlowId, source: &Arc<Workload>, to: &LocalTo) {
-        let have = [source.identity(), to.destination.identity()].map(|identity| self.credential(identity).is_some());
+        let have = [source.identity(), to.destination.identity()]
+            .map(|identity| self.credential(identity).is_some());
         if have.contains(&false) {
             return self.wait(id, Waiting::Credential);
         }
-        let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else { return self.wait(id, Waiting::Facts) };
+        let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
+            return self.wait(id, Waiting::Facts);
+        };
         self.learn(id, |c| {
             c.target = Some(to.target);
             c.destination_identity = Some(to.destination.identity().clone());
@@ -229,13 +239,11 @@ impl Engine {
             Verdict::Allow { by } => {
                 self.learn(id, |c| c.policy = by.map(|key| key.to_string()));
                 self.judged_at(id, &workload.uid);
+                self.report_dry_runs(id, workload);
                 true
             }
             Verdict::Deny(denial) => {
-                let by = match &denial {
-                    Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
-                    Denial::Missing(_) | Denial::NotAllowed => None,
-                };
+                let by = decided_by(&denial);
                 self.learn(id, |c| c.policy = by);
                 self.fail(now, id, Reason::Failed(Fault::Denied(denial)));
                 false

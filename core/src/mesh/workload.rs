@@ -440,4 +440,17 @@ mod tests {
         let workload = Workload::try_from(spec()).unwrap();
         assert_eq!(Workload::try_from(WorkloadSpec::from(workload.clone())), Ok(workload));
     }
+    #[test]
+    fn policies_are_named_once_and_in_order() {
+        let names = ["n/q", "n/p", "n/q"].map(|key| key.parse().unwrap());
+        let workload =
+            Workload::try_from(WorkloadSpec { authorization_policies: names.to_vec(), ..spec() }).unwrap();
+        assert_eq!(workload.authorization_policies.as_ref(), [names[1].clone(), names[0].clone()]);
+    }
+
+    /// A cluster has a hundred thousand of them.
+    #[test]
+    fn a_workload_stays_small() {
+        assert!(size_of::<Workload>() <= 248, "{}", size_of::<Workload>());
+    }
 }

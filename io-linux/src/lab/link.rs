@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::netlink::{Attributes, Connection, Message, NetlinkError};
+use crate::netlink::{Attributes, Connection, Message, NetlinkError, read_u32};
 
 /// `VETH_INFO_PEER`.
 const VETH_PEER: u16 = 1;
@@ -61,6 +61,20 @@ pub(super) fn set_up(connection: &mut Connection, name: &str) -> Result<(), Netl
     connection.request(message.with(|link| {
         link.put_text(libc::IFLA_IFNAME, name);
     }))
+}
+
+/// The index of a link that is up at both ends, once it can carry packets.
+///
+/// A link that has just got its carrier drops packets until the kernel's link watch has seen it. Asking for one link by
+/// name makes the kernel catch up first; a lost first packet would cost a second.
+pub(super) fn settle(connection: &mut Connection, name: &str) -> Result<u32, NetlinkError> {
+    let what = format!("look at {name}");
+    let message = Message::new(&what, libc::RTM_GETLINK, libc::NLM_F_ACK, &link_header(0, 0)).with(|link| {
+        link.put_text(libc::IFLA_IFNAME, name);
+    });
+    let replies = connection.dump(&message)?;
+    let index = replies.first().and_then(|reply| read_u32(reply.body.get(4..8)?));
+    index.ok_or(NetlinkError::Malformed(what))
 }
 
 /// Gives a link an address that works at once, without asking the neighbours whether it is taken.

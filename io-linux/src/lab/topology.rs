@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 
@@ -10,7 +9,6 @@ use super::link::{self, Cable};
 use super::{Host, Lab, LabConfig, LabError, Tap};
 use crate::netlink::{Connection, Protocol};
 use crate::netns::Netns;
-use crate::sys;
 
 const BRIDGE: &str = "bridge";
 /// The interface of a pod or an outsider, and that of a node on the wire.
@@ -55,6 +53,12 @@ struct Site {
 impl Site {
     fn new() -> Result<Self, LabError> {
         let netns = Netns::create()?;
+        // Nobody here has a stranger's address. Asking first takes two seconds, in which a node cannot look for the
+        // neighbours that it forwards to. The defaults are those of interfaces made later.
+        netns.run(|| {
+            fs::write("/proc/sys/net/ipv6/conf/all/accept_dad", "0")?;
+            fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0")
+        })??;
         let mut connection = netns.run(|| Connection::open(Protocol::Route))??;
         link::set_up(&mut connection, "lo")?;
         Ok(Self { netns, connection })
@@ -82,7 +86,9 @@ impl Site {
         let cable = Cable { port, bridge: link::BRIDGE, interface, into: host.netns.as_fd() };
         link::add_cable(&mut self.connection, &cable)?;
         link::set_up(&mut host.connection, interface)?;
-        let index = host.netns.run(|| interface_index(interface))??;
+        link::settle(&mut self.connection, port)?;
+        link::settle(&mut self.connection, BRIDGE)?;
+        let index = link::settle(&mut host.connection, interface)?;
         for (address, prefix) in addresses {
             link::add_address(&mut host.connection, index, address, prefix)?;
         }
@@ -95,10 +101,6 @@ impl Site {
         link::add_route(&mut self.connection, target_v6, via.v6(gateway).into())?;
         Ok(())
     }
-}
-
-fn interface_index(name: &str) -> io::Result<u32> {
-    sys::packet::interface_index(&std::ffi::CString::new(name)?)
 }
 
 /// Builds everything, the wire first.

@@ -6,3 +6,4 @@ mod netns;
 mod redirect;
 mod sandbox;
 mod socket;
+mod splice;

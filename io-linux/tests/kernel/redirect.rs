@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use culvert_linux::lab::{self, Host, Lab, LabConfig};
+use culvert_linux::netns::Netns;
 use culvert_linux::redirect::{self, RedirectConfig};
 use culvert_linux::socket::{
     self, DialOptions, EXEMPT_MARK, ListenOptions, Original, Transparent, original_destination,
@@ -181,6 +182,25 @@ isolated!(the_application_sees_the_clients_address_and_its_answers_come_back, ||
     assert!(socket::accept(&app_captured).unwrap().is_none());
 });
 
+isolated!(probes_reach_the_application_and_so_do_connections_to_where_they_come_from, || {
+    let scene = Scene::new(&RedirectConfig::default());
+    let captures = [listen(scene.pod(), 15_001), listen(scene.pod(), 15_006)];
+    let node = scene.lab.host("node1").unwrap();
+    let probes: [IpAddr; 2] = [redirect::PROBE_V4.into(), redirect::PROBE_V6.into()];
+    let (app, kubelet) = (listen(scene.pod(), 8080), listen(node, 10_250));
+    for (probe, (pod, _)) in probes.into_iter().zip(scene.families()) {
+        node.add_address(probe).unwrap();
+        let options = DialOptions { source: Some(probe), ..DialOptions::default() };
+        let client = dial(node, SocketAddr::new(pod, 8080), &options);
+        let (direct, peer) = accept(&app);
+        assert_eq!(peer.ip(), probe);
+        converse(&client, &direct);
+        let client = dial(scene.pod(), SocketAddr::new(probe, 10_250), &DialOptions::default());
+        converse(&client, &accept(&kubelet).0);
+    }
+    assert!(captures.iter().all(|capture| socket::accept(capture).unwrap().is_none()));
+});
+
 isolated!(a_gateway_without_inbound_capture_is_reached_directly, || {
     let scene = Scene::new(&RedirectConfig { inbound: None, ..RedirectConfig::default() });
     let app = listen(scene.pod(), 8080);
@@ -268,4 +288,29 @@ isolated!(a_refused_table_leaves_the_earlier_one, || {
     let bad = RedirectConfig { virtual_interfaces: vec![String::new()], ..RedirectConfig::default() };
     assert!(redirect::apply(&bad).is_err());
     assert_eq!(redirect::show().unwrap(), before);
+});
+
+isolated!(a_pod_without_ipv6_is_redirected_for_ipv4, || {
+    loopback_up();
+    std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1").unwrap();
+    let config = RedirectConfig::default();
+    redirect::apply(&config).unwrap();
+    redirect::apply(&config).unwrap();
+    let (shown, expected) = (redirect::show().unwrap(), config.expected().unwrap());
+    assert_eq!(shown.chains, expected.chains);
+    assert!(shown.routing.iter().filter(|line| line.starts_with("ipv4")).count() == 2, "{shown}");
+    assert!(!shown.routing.iter().any(|line| line.starts_with("ipv6 route")), "{shown}");
+    redirect::remove().unwrap();
+    assert!(redirect::show().unwrap().is_empty());
+});
+
+isolated!(namespaces_have_redirects_of_their_own, || {
+    loopback_up();
+    let other = Netns::create().unwrap();
+    redirect::apply_in(&other, &everything()).unwrap_err();
+    other.run(loopback_up).unwrap();
+    redirect::apply_in(&other, &everything()).unwrap();
+    assert!(redirect::show().unwrap().is_empty(), "another namespace's redirect is not ours");
+    redirect::remove().unwrap();
+    assert_eq!(redirect::show_in(&other).unwrap(), everything().expected().unwrap());
 });

@@ -4,11 +4,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
 
 use culvert_linux::netns::Netns;
 use culvert_linux::{socket, user_namespace};
 
 const INSIDE: &str = "CULVERT_TEST_INSIDE";
+const ALONE: &str = "CULVERT_TEST_ALONE";
 
 /// Runs `body` in a fresh network namespace. `module` is `module_path!()`, `test` the name of the test function.
 ///
@@ -17,28 +19,48 @@ pub fn run_isolated(module: &str, test: &str, body: impl FnOnce() + Send) {
     match Netns::create() {
         Ok(netns) => netns.run(body).unwrap(),
         Err(refused) if std::env::var_os(INSIDE).is_some() => panic!("no namespace even inside: {refused}"),
-        Err(_) => in_child(module, test, |_| {}),
+        Err(_) => in_child(module, test),
     }
 }
 
 /// Runs the test again in a child process, in a user namespace, where [`run_isolated`] will find what it needs.
-fn in_child(module: &str, test: &str, prepare: impl FnOnce(&mut std::process::Command)) {
-    let path = module.split_once("::").map_or(test.to_owned(), |(_, rest)| format!("{rest}::{test}"));
-    let mut command = user_namespace::reexec(["--exact", &path, "--nocapture"]);
+fn in_child(module: &str, test: &str) {
+    let mut command = user_namespace::reexec(std::iter::empty::<&str>());
     command.env(INSIDE, "1");
-    prepare(&mut command);
+    let path = arguments(&mut command, module, test);
     match command.output() {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let ran = text.contains("1 passed");
-            let errors = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success() && ran, "{path} {:?}:\n{text}\n{errors}", output.status.signal());
-        }
+        Ok(output) => expect_pass(&path, &output),
         Err(refused) => {
             assert!(std::env::var_os("CI").is_none(), "CI must permit user namespaces: {refused}");
             println!("skipped {path}: neither root nor user namespaces: {refused}");
         }
     }
+}
+
+/// Tells the child which test to run, and returns the test's path.
+fn arguments(command: &mut Command, module: &str, test: &str) -> String {
+    let path = module.split_once("::").map_or(test.to_owned(), |(_, rest)| format!("{rest}::{test}"));
+    command.args(["--exact", &path, "--nocapture"]);
+    path
+}
+
+/// A child that found no test of the name would succeed, too.
+fn expect_pass(path: &str, output: &Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let passed = output.status.success() && text.contains("1 passed");
+    assert!(passed, "{path} {:?}:\n{text}\n{errors}", output.status.signal());
+}
+
+/// Runs `body` alone in a child process, for what concerns a whole process, such as its limits.
+pub fn run_alone(module: &str, test: &str, body: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let mut command = Command::new("/proc/self/exe");
+    command.env(ALONE, "1");
+    let path = arguments(&mut command, module, test);
+    expect_pass(&path, &command.output().unwrap());
 }
 
 /// Names the test that calls it.

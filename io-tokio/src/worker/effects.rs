@@ -9,12 +9,13 @@ use culvert_core::engine::pump::{Budget, pump};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Now;
-use culvert_linux::socket::{DialError, DialOptions, abort_on_close, dial, shutdown_write, take_error};
+use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
 use tokio::net::TcpStream;
 
 use super::Driver;
 use super::accept::canonical;
 use crate::credentials::Request;
+use crate::node::OriginalSource;
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
@@ -24,7 +25,9 @@ impl Driver {
     pub(super) fn perform(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Connect { socket, pod, target, source } => self.connect(now, socket, pod, target, source),
+                Output::Connect { socket, pod, target, source } => {
+                    self.connect(now, socket, pod, target, source)
+                }
                 Output::Interest { socket, interest } => {
                     if let Some(entry) = self.table.get(socket) {
                         entry.interest = interest;
@@ -53,7 +56,14 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self, now: Now, socket: SocketId, pod: PodId, target: SocketAddr, source: Option<IpAddr>) {
+    fn connect(
+        &mut self,
+        now: Now,
+        socket: SocketId,
+        pod: PodId,
+        target: SocketAddr,
+        source: Option<IpAddr>,
+    ) {
         let outcome = self.dial(pod, target, source).and_then(|fd| {
             let stream = std::net::TcpStream::from(fd);
             TcpStream::from_std(stream).map_err(|error| IoFault::from_error(&error))
@@ -84,10 +94,14 @@ impl Driver {
         };
         let fault = |error: DialError| IoFault::from_error(error.io());
         match dial(target, &options(source)) {
-            Err(error) if source.is_some() => match fault(error) {
-                IoFault::NotPermitted | IoFault::AddressUnavailable => dial(target, &options(None)).map_err(fault),
-                other => Err(other),
-            },
+            Err(error) if source.is_some() && self.original_source == OriginalSource::BestEffort => {
+                match fault(error) {
+                    IoFault::NotPermitted | IoFault::AddressUnavailable => {
+                        dial(target, &options(None)).map_err(fault)
+                    }
+                    other => Err(other),
+                }
+            }
             outcome => outcome.map_err(fault),
         }
     }
@@ -100,8 +114,8 @@ impl Driver {
                 other.joined = None;
             }
         }
-        if mode == CloseMode::Abort {
-            let _gone = abort_on_close(&entry.stream.0);
+        if mode == CloseMode::Graceful {
+            let _gone = finish_on_close(&entry.stream.0);
         }
     }
 

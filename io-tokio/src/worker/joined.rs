@@ -58,7 +58,10 @@ impl Driver {
                 entry.joined = Some(other);
             }
         }
-        self.joints.pairs.insert((a, b), Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() });
+        self.joints.pairs.insert(
+            (a, b),
+            Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() },
+        );
         self.joined_ready(now, a);
     }
 
@@ -86,7 +89,8 @@ impl Driver {
                 Direction::Backward => &mut joint.backward,
             };
             let news = moved - std::mem::replace(&mut told.moved, moved);
-            let ended = matches!(outcome, Ok(Step::Finished)) && !std::mem::replace(&mut told.ended, told.ended | matches!(outcome, Ok(Step::Finished)));
+            let finished = matches!(outcome, Ok(Step::Finished));
+            let ended = finished && !std::mem::replace(&mut told.ended, finished);
             if news > 0 {
                 self.engine.handle_input(now, Input::Moved { from, to, len: news });
             }
@@ -132,14 +136,14 @@ impl Driver {
 }
 
 /// Waits until the socket is readable; false where it has become so meanwhile.
-fn blocked_on_read(entry: &mut Entry) -> bool {
+fn blocked_on_read(entry: &Entry) -> bool {
     // The kernel said that it would block, behind tokio's back: this lets tokio know.
     let _cleared = entry.stream.0.try_io::<()>(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
     matches!(entry.stream.0.poll_read_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
 }
 
 /// Waits until the socket is writable; false where it has become so meanwhile.
-fn blocked_on_write(entry: &mut Entry) -> bool {
+fn blocked_on_write(entry: &Entry) -> bool {
     let _cleared = entry.stream.0.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
     matches!(entry.stream.0.poll_write_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
 }

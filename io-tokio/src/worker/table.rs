@@ -7,6 +7,7 @@ use std::task::Waker;
 
 use culvert_core::engine::boundary::{Interest, SocketId};
 use culvert_core::engine::pump::Socket;
+use culvert_linux::socket::abort_on_close;
 use tokio::net::TcpStream;
 
 use crate::ready::{ReadyQueue, Token};
@@ -55,6 +56,9 @@ impl SocketTable {
         if self.entries.len() <= slot {
             self.entries.resize_with(slot + 1, || None);
         }
+        // Should this process die, its connections must end as aborts (node.md B6): only the engine's word makes a close an
+        // orderly end.
+        let _gone = abort_on_close(&stream);
         let token = self.ready.token(slot);
         let waker = Waker::from(token.clone());
         let entry = Entry {

@@ -17,6 +17,8 @@ workloads:
 - {uid: c//Pod/n/way, name: way, namespace: n, workloadIps: [10.0.0.6], protocol: HBONE}
 - {uid: c//Pod/n/way2, name: way2, namespace: n, workloadIps: [10.0.0.16], protocol: HBONE, services: {n/way: {}}}
 - {uid: c//Pod/n/behind2, name: behind2, namespace: n, workloadIps: [10.0.0.15], protocol: HBONE, waypoint: {destination: n/way}}
+- {uid: c//Pod/n/behind3, name: behind3, namespace: n, workloadIps: [10.0.0.25], protocol: HBONE, waypoint: {destination: /10.96.0.18}}
+- {uid: c//Pod/n/behind4, name: behind4, namespace: n, workloadIps: [10.0.0.35], protocol: HBONE, waypoint: {destination: far/10.0.0.6}}
 - {uid: c//Pod/n/ill, name: ill, namespace: n, workloadIps: [10.0.0.7], protocol: HBONE, status: Unhealthy, services: {n/ill: {}, n/ill-ok: {}}}
 - {uid: c//Pod/n/far, name: far, namespace: n, network: far, workloadIps: [10.0.0.8], protocol: HBONE, services: {n/far: {}}}
 - {uid: c//Pod/n/host, name: host, namespace: n, networkMode: HostNetwork, workloadIps: [192.168.0.1], services: {n/host: {}}}
@@ -162,6 +164,10 @@ fn a_waypoint_reaches_what_is_behind_it() {
     assert_eq!(from("way2", "10.0.0.15:80"), "tunnel 10.0.0.15:15008 10.0.0.15:80 behind2");
     assert_eq!(from("way", "10.0.0.15:80"), "refuse waypoint_unsupported");
     assert_eq!(from("way2", "10.0.0.5:80"), "refuse waypoint_unsupported");
+    assert_eq!(from("way2", "10.0.0.25:80"), "tunnel 10.0.0.25:15008 10.0.0.25:80 behind3");
+    assert_eq!(from("way", "10.0.0.25:80"), "refuse waypoint_unsupported");
+    // The same address in another network is another waypoint.
+    assert_eq!(from("way", "10.0.0.35:80"), "refuse waypoint_unsupported");
     assert_eq!(from("way", "10.96.0.5:80"), "refuse waypoint_unsupported");
 }
 
@@ -210,7 +216,17 @@ fn a_name_is_resolved_and_never_leads_home() {
     assert_eq!(both.len(), 2);
 }
 
-/// Endpoints `a`, `b`, … of one service, of the given capacities.
+#[test]
+fn the_ports_of_the_proxy_are_its_configuration() {
+    let local = Local { own_ports: [7001].into(), hbone_port: 7008, ..Local::default() };
+    let to = |original| line(&decide(&world(), &local, "client", original, 0));
+    assert_eq!(to("10.0.0.2:80"), "tunnel 10.0.0.2:7008 10.0.0.2:80 remote");
+    assert_eq!(to("10.0.0.2:15008"), "tunnel 10.0.0.2:7008 10.0.0.2:15008 remote");
+    assert_eq!(to("10.0.0.2:7008"), "refuse own_port");
+    assert_eq!(to("10.0.0.1:7001"), "refuse self_call");
+}
+
+/// Endpoints `e0`, `e1` and so on of one service, of the given capacities.
 fn service_of(capacities: &[u32]) -> Snapshot {
     let mut text = String::from(
         "services: [{namespace: n, hostname: h, vips: [/10.96.0.1], ports: {80: 8080}}]\nworkloads:\n",

@@ -1,0 +1,42 @@
+//! The mesh file: YAML at the edge, facts inside (node.md 1.14).
+
+use std::path::Path;
+
+use culvert_core::mesh::{MeshFile, Snapshot};
+
+use crate::failure::Failure;
+
+/// Reads the text of a mesh file.
+///
+/// # Errors
+/// What is wrong, with line and column, and which file.
+pub fn parse(path: &Path, text: &[u8]) -> Result<Snapshot, Failure> {
+    let name = path.display();
+    let text = std::str::from_utf8(text)
+        .map_err(|error| Failure::new(format!("{name}: not UTF-8 after byte {}", error.valid_up_to())))?;
+    let file: MeshFile = serde_saphyr::from_str(text)
+        .map_err(|error| Failure::new(format!("{name}: {}", first_lines(&error.to_string()))))?;
+    Snapshot::from_file(file).map_err(|error| Failure::new(format!("{name}: {error}")))
+}
+
+/// The parser draws the place under its message; what says why stands first.
+fn first_lines(message: &str) -> String {
+    message.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n  ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_field_is_named_with_its_line() {
+        let error = parse(Path::new("mesh.yaml"), b"workloads: []\npolicy: []\n").unwrap_err();
+        assert!(error.message().contains("policy"), "{}", error.message());
+        assert!(error.message().contains("line 2"), "{}", error.message());
+    }
+
+    #[test]
+    fn an_empty_mesh_is_a_mesh() {
+        assert!(parse(Path::new("mesh.yaml"), b"workloads: []\n").is_ok());
+    }
+}
