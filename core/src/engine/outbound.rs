@@ -78,7 +78,7 @@ impl Engine {
             decision: None,
             judged_at: None,
             held: None,
-            connect_sent: now.time,
+            asked: now.time,
             retried: false,
             joined: false,
             never_join: false,
@@ -278,6 +278,7 @@ impl Engine {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.far = End::Socket(socket);
             flow.phase = Phase::Dialling;
+            flow.asked = now.time;
         }
         self.waiting.remove(&id);
         self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.tcp_connect));
@@ -305,8 +306,10 @@ impl Engine {
             Phase::Waiting(Waiting::Credential) => Fault::Timeout(Stage::Credential),
             Phase::Pooled(_) => return,
             Phase::Opening => return self.connect_timed_out(now, id),
+            Phase::Dialling | Phase::Relaying if flow.held.is_some_and(|until| until <= now.time) => {
+                return self.hold_expired(now, id);
+            }
             Phase::Dialling => Fault::Timeout(Stage::TcpConnect),
-            Phase::Relaying if flow.held.is_some() => return self.hold_expired(now, id),
             Phase::Relaying => return self.relay_timer(now, id),
         };
         self.fail(now, id, Reason::Failed(fault));

@@ -235,14 +235,17 @@ impl Engine {
         }
     }
 
-    /// When this flow is next looked at: half-closed, idle and very old connections have timers (node.md B7).
+    /// When this flow is next looked at: the dial has a deadline, half-closed, idle and very old connections have timers
+    /// (node.md B7), and a hold ends before any of them. Phases before those keep the timer that they set.
     pub(super) fn arm_relay(&mut self, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        if let Some(held) = flow.held {
-            return self.timers.set(Timer::Flow(id), held);
-        }
-        match self.relay_deadline(id) {
-            Some((at, _)) => self.timers.set(Timer::Flow(id), at),
+        let deadline = match flow.phase {
+            Phase::Waiting(_) | Phase::Pooled(_) | Phase::Opening => return,
+            Phase::Dialling => Some(flow.asked.after(self.config.limits.tcp_connect)),
+            Phase::Relaying => self.relay_deadline(id).map(|(at, _)| at),
+        };
+        match flow.held.into_iter().chain(deadline).min() {
+            Some(at) => self.timers.set(Timer::Flow(id), at),
             None => self.timers.clear(Timer::Flow(id)),
         }
     }

@@ -139,7 +139,7 @@ impl Engine {
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.far = End::Stream(tunnel, stream);
                     flow.phase = Phase::Opening;
-                    flow.connect_sent = now.time;
+                    flow.asked = now.time;
                     let connection = flow.connection_mut();
                     connection.destination_identity = peer;
                     connection.trace = Some(trace);
@@ -193,7 +193,7 @@ impl Engine {
     /// it: they fail together, and the tunnel takes no more streams (node.md B2).
     pub(in crate::engine) fn connect_timed_out(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        let (End::Stream(tunnel, _), sent) = (flow.far, flow.connect_sent) else { return };
+        let (End::Stream(tunnel, _), sent) = (flow.far, flow.asked) else { return };
         let fault = Fault::Timeout(Stage::ConnectResponse);
         self.retire_tunnel(now, tunnel);
         let silent = self.tunnels.get(tunnel).is_some_and(|t| t.last_received < sent);
