@@ -124,6 +124,11 @@ impl Engine {
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 
+    /// Whether a joined flow's bytes may be taken from this end by the kernel.
+    fn may_relay(&self, id: FlowId, side: Side) -> bool {
+        self.flows.get(id).is_some_and(|f| f.joined && !*f.ended.of(side)) && self.may_move(id)
+    }
+
     fn may_read(&self, id: FlowId, side: Side) -> bool {
         let Some(flow) = self.flows.get(id) else { return false };
         if flow.phase != Phase::Relaying || flow.joined || *flow.ended.of(side) || !self.may_move(id) {
@@ -240,7 +245,7 @@ impl Engine {
                     None => Interest::default(),
                 },
                 User::Flow(flow, side) => Interest {
-                    read: self.may_read(flow, side),
+                    read: self.may_read(flow, side) || self.may_relay(flow, side),
                     write: !entry.queue.is_empty() && self.may_move(flow),
                 },
             };

@@ -1,4 +1,5 @@
 //! Whole engines in a simulated world. Every test checks all laws of the world besides what its name says.
 
 mod mesh;
+mod policy;
 mod relay;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use culvert_core::telemetry::{Event, Path};
+use culvert_core::fault::Fault;
+use culvert_core::telemetry::{Event, Path, Reason};
 use culvert_sim::world::{Joining, NodeId, Pod, World};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -67,4 +68,13 @@ pub fn paths(world: &World, node: NodeId) -> Vec<Path> {
         _ => None,
     });
     closed.collect()
+}
+
+/// The faults with which a node's connections ended.
+pub fn faults(world: &World, node: NodeId) -> Vec<Fault> {
+    let failed = world.reasons(node).into_iter().filter_map(|reason| match reason {
+        Reason::Failed(fault) => Some(fault),
+        Reason::Completed | Reason::SourceReset | Reason::DestinationReset => None,
+    });
+    failed.collect()
 }
