@@ -69,7 +69,6 @@ pub(super) struct TunnelEntry {
     pub(super) last_received: Time,
     pub(super) ping_sent: Option<Time>,
     pub(super) retired: bool,
-    peer_max: usize,
     room: usize,
     held: usize,
 }
@@ -145,7 +144,6 @@ impl Engine {
             last_received: now.time,
             ping_sent: None,
             retired: false,
-            peer_max: usize::MAX,
             room: 0,
             held: 0,
         });

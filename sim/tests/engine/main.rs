@@ -1,5 +1,7 @@
 //! Whole engines in a simulated world. Every test checks all laws of the world besides what its name says.
 
+mod arrival;
+mod dial;
 mod mesh;
 mod policy;
 mod relay;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use culvert_core::fault::Fault;
+use culvert_core::limit::Limits;
 use culvert_core::telemetry::{Event, Path, Reason};
 use culvert_sim::world::{Joining, NodeId, Pod, World};
 
@@ -77,4 +78,12 @@ pub fn faults(world: &World, node: NodeId) -> Vec<Fault> {
         Reason::Completed | Reason::SourceReset | Reason::DestinationReset => None,
     });
     failed.collect()
+}
+
+/// Two pods on two nodes whose engines have other limits than the defaults.
+pub fn two_nodes_with(seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
+    let mut world = World::with_limits(seed, change);
+    let (near, far) = (world.node(), world.node());
+    let (a, b) = (world.pod(near, "a"), world.pod(far, "b"));
+    Pair { world, near, far, a, b }
 }

@@ -43,9 +43,7 @@ impl Engine {
                     self.mark_dirty(flow, side.other());
                 }
             }
-            MuxEvent::PeerSettings { max_concurrent_streams } => {
-                self.peer_settings(now, id, max_concurrent_streams)
-            }
+            MuxEvent::PeerSettings { .. } => self.peer_settings(now, id),
             MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
             MuxEvent::Pong => self.pong(now, id),
             MuxEvent::Drained => self.shut_tunnel(now, id),
@@ -65,10 +63,9 @@ impl Engine {
         }
     }
 
-    /// The peer's SETTINGS arrived: the tunnel is open, or its limit has changed.
-    fn peer_settings(&mut self, now: Now, id: TunnelId, max_concurrent_streams: u32) {
+    /// The peer's SETTINGS arrived: the tunnel is open, or has another limit, of which the turn's end tells the pool.
+    fn peer_settings(&mut self, now: Now, id: TunnelId) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        entry.peer_max = usize::try_from(max_concurrent_streams).unwrap_or(usize::MAX);
         if entry.phase != TunnelPhase::Preface {
             return;
         }
@@ -103,14 +100,18 @@ impl Engine {
             }
             return;
         }
-        let permitted = self.config.limits.streams_per_tunnel.min(entry.peer_max);
-        let room = permitted.saturating_sub(entry.tunnel.mux().open_streams());
+        let mux = entry.tunnel.mux();
+        let own = self.config.limits.streams_per_tunnel.saturating_sub(mux.open_streams());
+        let room = own.min(mux.room());
         if room == entry.room && room != 0 {
             return;
         }
         entry.room = room;
         for flow in self.pool.has_room(id, room) {
             self.open_stream(now, flow, id);
+        }
+        if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
+            self.dial_tunnels(now, &key);
         }
     }
 
