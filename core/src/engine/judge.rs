@@ -146,12 +146,12 @@ impl Engine {
         self.fail(now, id, Reason::Failed(fault));
     }
 
-    /// Whether another connection fits (node.md B8).
+    /// Whether the connection that was just counted, or a tunnel, fits (node.md B8).
     pub(super) fn admit(&self) -> Result<(), Fault> {
         if self.draining.is_some_and(|until| until <= self.latest.time) {
             return Err(Fault::Drain);
         }
-        if self.flows.len() >= self.config.limits.connections {
+        if self.flows.len() > self.config.limits.connections {
             return Err(Fault::Limit(LimitName::Connections));
         }
         if self.held_bytes >= self.config.limits.memory_max {
