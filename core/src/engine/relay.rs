@@ -25,7 +25,10 @@ impl Engine {
             return self.fail(now, id, Self::reset_by(to));
         }
         match flow.end(to) {
-            End::None => flow.early.push_back(bytes),
+            End::None => {
+                self.held_bytes += bytes.len();
+                flow.early.push_back(bytes);
+            }
             End::Socket(socket) => self.push(socket, bytes),
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
@@ -159,9 +162,10 @@ impl Engine {
         flow.phase = Phase::Relaying;
         flow.active = now.time;
         let connection = flow.connection.clone();
-        let early = std::mem::take(&mut flow.early);
-        if let End::Socket(far) = flow.far {
-            for bytes in early {
+        let (early, far) = (std::mem::take(&mut flow.early), flow.far);
+        for bytes in early {
+            self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
+            if let End::Socket(far) = far {
                 self.push(far, bytes);
             }
         }
@@ -318,6 +322,8 @@ impl Engine {
         self.waiting.remove(&id);
         self.stale.remove(&id);
         let Some(flow) = self.flows.remove(id) else { return };
+        let early: usize = flow.early.iter().map(bytes::Bytes::len).sum();
+        self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
             self.pool.cancelled(id);
         }

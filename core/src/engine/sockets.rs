@@ -139,10 +139,11 @@ impl Engine {
             End::Socket(socket) => {
                 self.sockets.get(socket).is_some_and(|s| s.queued < self.config.limits.relay_queue)
             }
+            // Where the stream is gone, what comes has nowhere to go, which its sender must learn.
             End::Stream(tunnel, stream) => self
                 .tunnels
                 .get(tunnel)
-                .is_some_and(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
+                .is_none_or(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
         }
     }
 
@@ -173,6 +174,7 @@ impl Engine {
             Some(User::Tunnel(tunnel)) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
                     entry.tunnel.received(len);
+                    entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
                 }
             }

@@ -2,6 +2,8 @@
 
 mod arrival;
 mod dial;
+mod ending;
+mod memory;
 mod mesh;
 mod policy;
 mod relay;

@@ -42,7 +42,11 @@ pub const KINDS: [Kind; 5] = [Kind::Tunnel, Kind::Joined, Kind::Parted, Kind::Ou
 
 impl Kind {
     pub fn pair(self, seed: u64) -> Pair {
-        let mut world = World::new(seed);
+        self.pair_with(seed, |_| ())
+    }
+
+    pub fn pair_with(self, seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
+        let mut world = World::with_limits(seed, change);
         let near = world.node();
         let far = if self == Kind::Tunnel { world.node() } else { near };
         let a = if self == Kind::Incoming { world.machine() } else { world.pod(near, "a") };
@@ -82,8 +86,5 @@ pub fn faults(world: &World, node: NodeId) -> Vec<Fault> {
 
 /// Two pods on two nodes whose engines have other limits than the defaults.
 pub fn two_nodes_with(seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
-    let mut world = World::with_limits(seed, change);
-    let (near, far) = (world.node(), world.node());
-    let (a, b) = (world.pod(near, "a"), world.pod(far, "b"));
-    Pair { world, near, far, a, b }
+    Kind::Tunnel.pair_with(seed, change)
 }

@@ -36,7 +36,10 @@ impl Engine {
                 if cause == ResetCause::Refused && opening {
                     return self.retry(now, flow, id, stream);
                 }
-                self.stream_reset(now, flow, side, cause, after_end);
+                // A lost tunnel has a reason, which follows.
+                if cause != ResetCause::Tunnel {
+                    self.stream_reset(now, flow, side, cause, after_end);
+                }
             }
             MuxEvent::Writable { stream } => {
                 if let Some((flow, side)) = self.user_of(id, stream) {
@@ -95,7 +98,7 @@ impl Engine {
             return;
         }
         if entry.retired {
-            if entry.streams.is_empty() {
+            if entry.is_empty() {
                 self.shut_tunnel(now, id);
             }
             return;
@@ -112,6 +115,10 @@ impl Engine {
         }
         if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
             self.dial_tunnels(now, &key);
+        }
+        // One that was dialled before a drain began has served those that waited for it.
+        if self.draining.is_some() {
+            self.retire_tunnel(now, id);
         }
     }
 
@@ -237,8 +244,7 @@ impl Engine {
         for id in self.tunnels.keys() {
             if let Some(entry) = self.tunnels.get_mut(id) {
                 entry.tunnel.mux_mut().set_stream_window(window);
-                entry.tunnel.turn();
-                self.dirty_sockets.insert(entry.socket);
+                self.dirty_tunnels.insert(id);
             }
         }
     }
