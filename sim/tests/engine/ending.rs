@@ -289,3 +289,52 @@ fn a_tunnel_that_falls_silent_is_dead_however_much_our_side_has_to_send() {
     assert_eq!(tunnel_faults(&world, near), [Fault::Timeout(Stage::Keepalive)]);
     world.finish();
 }
+
+#[test]
+fn bytes_and_fin_come_before_a_reset_that_follows_the_end_of_the_stream() {
+    let Pair { mut world, near, a, b, .. } = two_nodes(17);
+    let acts = [Act::Send(200_000), Act::Fin, Act::Pause(SECOND), Act::Reset];
+    let there = world.serve(b, 8080, Serve::Script(Script::acts(&acts)));
+    let mut acts = vec![Act::Send(8), Act::Pause(2 * SECOND), Act::Send(1000), Act::Pause(4 * SECOND)];
+    acts.extend([Act::Send(1000), Act::Pause(SECOND), Act::Send(1000)]);
+    let slow = Script::acts(&acts).reading(Reading::Slow(1000, 20 * MILLI));
+    world.capacity(16 << 10);
+    let call = world.call(a, there, slow);
+    world.run(2_500 * MILLI);
+    assert!(
+        world.received(call) < 150_000 && world.seen(call) == Seen::Open,
+        "the reset has overtaken bytes"
+    );
+    world.run(3 * SECOND);
+    assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, 200_000));
+    world.run(4 * SECOND);
+    assert_eq!(world.seen(call), Seen::Reset, "whoever writes to it then must learn");
+    assert_eq!(world.reasons(near), [Reason::DestinationReset]);
+    world.finish();
+}
+
+#[test]
+fn what_is_no_tunnel_is_refused_where_tunnels_are_accepted() {
+    let Pair { mut world, far, b, .. } = two_nodes(18);
+    let machine = world.machine();
+    world.run(SECOND);
+    let call = world.call_in_vain(machine, world.address(b, 15008), Script::keep(1000));
+    world.run(SECOND);
+    assert_ne!(world.seen(call), Seen::Open);
+    assert!(matches!(tunnel_faults(&world, far)[..], [Fault::Tls(_)]));
+    world.finish();
+}
+
+#[test]
+fn a_lost_tunnel_leaves_alone_what_had_come_whole() {
+    let Pair { mut world, far, a, b, .. } = two_nodes(19);
+    world.capacity(16 << 10);
+    let there = world.serve(b, 8080, Serve::Script(Script::acts(&[Act::Send(200_000), Act::Fin])));
+    let slow = Script::acts(&[Act::Send(8)]).reading(Reading::Slow(1000, 10 * MILLI));
+    let call = world.call(a, there, slow);
+    world.run(SECOND);
+    world.kill(far);
+    world.run(2 * SECOND);
+    assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, 200_000));
+    world.finish();
+}

@@ -7,3 +7,4 @@ mod memory;
 mod mesh;
 mod policy;
 mod relay;
+mod swarm;
