@@ -56,11 +56,10 @@ impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Failure {
         let failure = Failure::from_error(&error);
         match error {
-            DemoError::World(_) => {
-                failure.hint("network namespaces need root; `culvert demo --loopback` does without")
-            }
             DemoError::Program { .. } => failure.hint("is its port, from 7100 on, taken by another program?"),
-            DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => failure,
+            DemoError::World(_) | DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => {
+                failure
+            }
         }
     }
 }
