@@ -3,6 +3,7 @@
 //! What the demo shows is in [`scenario`], how it is carried out in [`runner`], and where in a [`World`]: network
 //! namespaces with a redirect, or loopback addresses where those are not permitted.
 
+mod by_hand;
 pub mod canary;
 pub mod mesh;
 pub mod place;

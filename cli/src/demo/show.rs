@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::by_hand;
 use super::report::{Format, Printer};
 use super::runner::{DemoError, Interrupt, Runner};
 use super::scenario;
@@ -33,6 +34,9 @@ pub fn show<W: World>(
     let mut printer = Printer::new(io::stdout(), format);
     let summary = runner.run(&mut world, &scenario::all(), &mut printer)?;
     if summary.success() {
+        if format == Format::Table {
+            println!("{}", by_hand::text(std::env::current_exe().ok().as_deref()));
+        }
         return Ok(());
     }
     let wrong = summary.flows.saturating_sub(summary.ok);
