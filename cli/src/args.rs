@@ -24,8 +24,8 @@ const ABOUT: &str = "An ambient service mesh: no sidecars, no changes to applica
 
 const EXAMPLES: &str = "\
 Examples:
-  culvert demo                      see the mesh work on this machine (root, for network namespaces)
-  culvert demo --loopback           the same without root, on 127.0.0.0/8
+  culvert demo                      see the mesh work on this machine; root is not needed
+  culvert demo --loopback           the same without network namespaces, on 127.77.0.0/16
   culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
   culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
 
@@ -55,6 +55,9 @@ pub enum Command {
     Bench(BenchArgs),
     /// Print the version, the commit and the cryptographic module
     Version,
+    /// Try whether the demo's network namespaces can be built here
+    #[command(hide = true)]
+    DemoProbe,
     /// Run one of the demo's plain programs
     #[command(hide = true)]
     DemoProgram(DemoProgramArgs),
@@ -331,7 +334,7 @@ pub struct DemoArgs {
     /// One JSON object a line, a summary last
     #[arg(long)]
     pub json: bool,
-    /// Without network namespaces: everything on 127.0.0.0/8, no root needed
+    /// Without network namespaces: everything on 127.77.0.0/16
     #[arg(long)]
     pub loopback: bool,
 }

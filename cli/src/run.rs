@@ -44,6 +44,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(args) => demo::start(&args),
         Command::Bench(_) => Err(absent("bench")),
+        Command::DemoProbe => demo::probe(),
         Command::DemoProgram(args) => demo_program(&args),
     }
 }
