@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
 
@@ -98,6 +98,9 @@ pub struct NodeArgs {
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+    /// Where tunnels are taken; peers must be led there from port 15008
+    #[arg(long, value_name = "PORT", default_value_t = 15008, hide = true)]
+    pub hbone_port: u16,
     /// Take connections to LISTEN as if the workload had made them to TARGET (repeatable, with --workload)
     #[arg(long = "forward", value_name = "LISTEN=TARGET")]
     pub forwards: Vec<Forward>,
@@ -132,6 +135,8 @@ pub struct NodeSettings {
     pub keys: KeySource,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
+    /// Where tunnels are taken.
+    pub hbone_port: u16,
 }
 
 impl NodeArgs {
@@ -154,7 +159,7 @@ impl NodeArgs {
             (None, Some(dir)) => KeySource::Ca(dir),
             (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
         };
-        Ok(NodeSettings { mesh: self.mesh, served, keys, workers: self.workers })
+        Ok(NodeSettings { mesh: self.mesh, served, keys, workers: self.workers, hbone_port: self.hbone_port })
     }
 }
 
@@ -272,12 +277,35 @@ pub struct DemoArgs {
     pub loopback: bool,
 }
 
+/// What `culvert bench` compares with, beside a direct connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// Envoy as HBONE client and server, where it can be found.
+    Envoy,
+    /// Nothing else.
+    #[value(name = "none")]
+    Nothing,
+}
+
 /// Arguments of `culvert bench`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = "Everything runs on 127.0.0.0/8, in less than a minute, and needs no privileges.")]
 pub struct BenchArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// One short round: figures are rough
+    #[arg(long)]
+    pub quick: bool,
+    /// Which other proxy to measure, if it is there
+    #[arg(long, value_name = "PROXY", default_value = "envoy")]
+    pub against: Against,
+    /// Where Envoy's peer.py is [default: $CULVERT_SHARED/peers or ../shared/peers]
+    #[arg(long, value_name = "DIR")]
+    pub peers: Option<PathBuf>,
+    /// The Python that has Envoy [default: .venv/bin/python in DIR or here, or python3]
+    #[arg(long, value_name = "FILE")]
+    pub python: Option<PathBuf>,
 }
 
 /// Arguments of the hidden `culvert demo-program`.

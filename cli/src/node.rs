@@ -85,21 +85,23 @@ fn reload(node: &Node, path: &Path, change: Change) {
             log::line(&serde_json::json!({"event": "mesh applied", "file": path.display().to_string()}));
         }
         Err(failure) => {
-            log::line(&serde_json::json!({"event": "mesh refused", "error": failure.message(), "kept": "the last good one"}));
+            log::line(
+                &serde_json::json!({"event": "mesh refused", "error": failure.message(), "kept": "the last good one"}),
+            );
         }
     }
 }
 
 fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Failure> {
-    let (pods, forwarding) = match &settings.served {
-        Served::Here(workload, forwards) => {
-            (vec![here(workload, forwards, snapshot)?], !forwards.is_empty())
+    let (mut pods, forwarding) = match &settings.served {
+        Served::Here(workload, forwards) => (vec![here(workload, forwards, snapshot)?], !forwards.is_empty()),
+        Served::Pods(pods) => {
+            (pods.iter().map(|pod| in_namespace(&pod.workload, &pod.netns)).collect::<Result<_, _>>()?, false)
         }
-        Served::Pods(pods) => (
-            pods.iter().map(|pod| in_namespace(&pod.workload, &pod.netns)).collect::<Result<_, _>>()?,
-            false,
-        ),
     };
+    for pod in &mut pods {
+        pod.ports.hbone = settings.hbone_port;
+    }
     let workers = match settings.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -118,11 +120,14 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         credentials: key_source(&settings.keys)?,
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
-            log::line(&serde_json::json!({"event": "no credential", "identity": id.to_string(), "error": why}));
+            log::line(
+                &serde_json::json!({"event": "no credential", "identity": id.to_string(), "error": why}),
+            );
         }),
     };
     Node::start(config, snapshot.clone()).map_err(|error| {
-        Failure::from_error(&error).hint("is another node running here? Its listeners are 15001, 15006 and 15008")
+        Failure::from_error(&error)
+            .hint("is another node running here? Its listeners are 15001, 15006 and 15008")
     })
 }
 
@@ -144,8 +149,9 @@ fn here(
     let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).first();
     let address: Option<IpAddr> = known.and_then(|known| known.ips.first().copied());
     if !forwards.is_empty() && address.is_none() {
-        return Err(Failure::new(format!("the mesh file has no address for {workload}"))
-            .hint("with --forward the node listens on the workload's own address: add it under workloadIps"));
+        return Err(Failure::new(format!("the mesh file has no address for {workload}")).hint(
+            "with --forward the node listens on the workload's own address: add it under workloadIps",
+        ));
     }
     let ports = if forwards.is_empty() {
         Ports::default()

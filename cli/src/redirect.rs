@@ -22,8 +22,12 @@ fn netns(args: &RedirectArgs) -> Result<Netns, Failure> {
     match &args.netns {
         None => Netns::current().map_err(|error| Failure::from_error(&error)),
         Some(path) => Netns::open(path)
-            .map_err(|error| Failure::new(format!("cannot open the network namespace {}: {error}", path.display())))
-            .map_err(|failure| failure.hint("`ip netns` keeps its namespaces in /run/netns; a process has /proc/PID/ns/net")),
+            .map_err(|error| {
+                Failure::new(format!("cannot open the network namespace {}: {error}", path.display()))
+            })
+            .map_err(|failure| {
+                failure.hint("`ip netns` keeps its namespaces in /run/netns; a process has /proc/PID/ns/net")
+            }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
+use crate::bench;
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
 use crate::demo::programs;
@@ -43,7 +44,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Node(args) => node::run(args),
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(_) => Err(absent("demo")),
-        Command::Bench(_) => Err(absent("bench")),
+        Command::Bench(args) => bench::run(args),
         Command::DemoProgram(args) => demo_program(&args),
     }
 }

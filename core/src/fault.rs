@@ -162,9 +162,9 @@ impl IoFault {
             }
             io::ErrorKind::ConnectionRefused => IoFault::Refused,
             io::ErrorKind::TimedOut => IoFault::TimedOut,
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
-                IoFault::Unreachable
-            }
+            io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown => IoFault::Unreachable,
             io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse => IoFault::AddressUnavailable,
             io::ErrorKind::PermissionDenied => IoFault::NotPermitted,
             io::ErrorKind::OutOfMemory => IoFault::Exhausted,

@@ -61,7 +61,8 @@ impl Service {
         let mut generation = 0;
         loop {
             let next = held.values().map(|h| h.renew).chain(wanted.values().map(|(at, _)| *at)).min();
-            let wait = next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
+            let wait =
+                next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             match requests.recv_timeout(wait) {
                 Ok(Request::Need { id, worker }) => match held.get(&id) {
                     Some(held) => self.send(worker, &id, Ok(held.credential.clone())),
@@ -71,7 +72,8 @@ impl Service {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
-            let due: Vec<SpiffeId> = wanted.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone()).collect();
+            let due: Vec<SpiffeId> =
+                wanted.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone()).collect();
             for id in due {
                 generation += 1;
                 let outcome = self.fetch(&id, generation);
@@ -93,7 +95,8 @@ impl Service {
                     }
                 }
             }
-            let due: Vec<SpiffeId> = held.iter().filter(|(_, h)| h.renew <= now).map(|(id, _)| id.clone()).collect();
+            let due: Vec<SpiffeId> =
+                held.iter().filter(|(_, h)| h.renew <= now).map(|(id, _)| id.clone()).collect();
             for id in due {
                 generation += 1;
                 match self.fetch(&id, generation) {
@@ -131,7 +134,8 @@ impl Service {
     }
 
     fn renewal(&self, credential: &Credential) -> Instant {
-        let life = credential.not_after().as_unix_secs().saturating_sub(credential.not_before().as_unix_secs());
+        let life =
+            credential.not_after().as_unix_secs().saturating_sub(credential.not_before().as_unix_secs());
         let half = credential.not_before().as_unix_secs() + life / 2;
         let left = Duration::from_secs(half.saturating_sub(self.wall().as_unix_secs()));
         Instant::now() + left.max(RENEW_MIN)

@@ -189,7 +189,11 @@ impl Node {
                     id: *id,
                     workload: pod.workload.clone(),
                     netns: pod.netns.as_ref().map(Netns::try_clone).transpose().map_err(NodeError::Worker)?,
-                    listeners: listeners.iter().map(ListenerSpec::try_clone).collect::<Result<_, _>>().map_err(NodeError::Worker)?,
+                    listeners: listeners
+                        .iter()
+                        .map(ListenerSpec::try_clone)
+                        .collect::<Result<_, _>>()
+                        .map_err(NodeError::Worker)?,
                 });
             }
             let worker = Worker {
@@ -285,11 +289,13 @@ fn open_listeners(pod: &PodConfig) -> Result<Vec<ListenerSpec>, NodeError> {
     let ip = pod.address.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
     let mut wanted = vec![(SocketAddr::new(ip, pod.ports.hbone), Listener::InboundHbone, None)];
     wanted.extend(pod.ports.outbound.map(|port| (SocketAddr::new(ip, port), Listener::Outbound, None)));
-    wanted.extend(pod.ports.inbound.map(|port| (SocketAddr::new(ip, port), Listener::InboundPlaintext, None)));
+    wanted
+        .extend(pod.ports.inbound.map(|port| (SocketAddr::new(ip, port), Listener::InboundPlaintext, None)));
     wanted.extend(pod.forwards.iter().map(|f| (f.listen, f.listener(), Some(f.target))));
     let mut open = Vec::new();
     for (address, kind, target) in wanted {
-        let options = ListenOptions { transparent: Transparent::BestEffort, backlog: 1024, ..ListenOptions::default() };
+        let options =
+            ListenOptions { transparent: Transparent::BestEffort, backlog: 1024, ..ListenOptions::default() };
         let result = match &pod.netns {
             Some(netns) => netns.run(|| listen(address, &options)).and_then(|result| result),
             None => listen(address, &options),

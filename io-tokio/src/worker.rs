@@ -47,7 +47,12 @@ pub(crate) struct ListenerSpec {
 
 impl ListenerSpec {
     pub(crate) fn try_clone(&self) -> std::io::Result<ListenerSpec> {
-        Ok(ListenerSpec { kind: self.kind, target: self.target, address: self.address, socket: self.socket.try_clone()? })
+        Ok(ListenerSpec {
+            kind: self.kind,
+            target: self.target,
+            address: self.address,
+            socket: self.socket.try_clone()?,
+        })
     }
 }
 
@@ -178,7 +183,8 @@ impl Driver {
         loop {
             let now = self.clock.now();
             let listeners = self.next_listener_retry();
-            let next = self.engine.next_deadline().map(|deadline| deadline.at).into_iter().chain(listeners).min();
+            let next =
+                self.engine.next_deadline().map(|deadline| deadline.at).into_iter().chain(listeners).min();
             let Some(at) = next else {
                 self.slept_for = None;
                 return fired;
@@ -200,7 +206,9 @@ impl Driver {
             // The timer counts in milliseconds: it may ring a little early for ours.
             self.slept_for = None;
             if self.clock.now().time < at {
-                self.sleep.as_mut().reset((self.clock.instant(at) + std::time::Duration::from_millis(1)).into());
+                self.sleep
+                    .as_mut()
+                    .reset((self.clock.instant(at) + std::time::Duration::from_millis(1)).into());
                 self.slept_for = Some(at);
                 if self.sleep.as_mut().poll(cx).is_pending() {
                     return fired;

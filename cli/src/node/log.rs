@@ -38,7 +38,9 @@ fn describe(event: &Event) -> Option<Value> {
         Event::TunnelOpened { peer, identity, side } => json!({
             "event": "tunnel opened", "peer": peer.to_string(), "opened_by": side_label(*side), "identity": identity.to_string(),
         }),
-        Event::DryRun { policy, denies, .. } => json!({"event": "dry run", "policy": policy, "would_deny": denies}),
+        Event::DryRun { policy, denies, .. } => {
+            json!({"event": "dry run", "policy": policy, "would_deny": denies})
+        }
         Event::HeadersIgnored { peer, count } => {
             json!({"event": "headers ignored", "peer": peer.to_string(), "count": count})
         }

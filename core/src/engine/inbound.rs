@@ -115,7 +115,8 @@ impl Engine {
         let Some(authority) = flow.authority.clone() else { return };
         let identity = flow.connection.source_identity.clone();
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
-        let target = match capture::inbound_connect(&self.snapshot, &self.local, &workload, local, &authority) {
+        let target = match capture::inbound_connect(&self.snapshot, &self.local, &workload, local, &authority)
+        {
             Ok(target) => target,
             Err(fault) => return self.fail(now, id, Reason::Failed(Fault::Target(fault))),
         };
@@ -138,7 +139,8 @@ impl Engine {
     /// The application answered: so does CONNECT (node.md row 36).
     pub(super) fn accept_stream(&mut self, tunnel: TunnelId, stream: StreamId, id: FlowId) {
         let workload = self.flows.get(id).and_then(|f| f.connection.destination_workload.clone());
-        let response = ConnectResponse { status: 200, baggage: workload.map(|workload| baggage_of(&workload)) };
+        let response =
+            ConnectResponse { status: 200, baggage: workload.map(|workload| baggage_of(&workload)) };
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
             // Where the stream is gone already its reset has ended the flow, or is about to.
             let _gone = entry.tunnel.mux_mut().respond(stream, &response, false);

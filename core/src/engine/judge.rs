@@ -70,12 +70,8 @@ impl Engine {
         let Some(workload) = self.snapshot.workload(uid.as_str()).cloned() else {
             return self.fail(now, id, Reason::Failed(Fault::WorkloadGone));
         };
-        let verdict = self.verdict(
-            &workload,
-            connection.source_identity.as_ref(),
-            connection.source.ip(),
-            target,
-        );
+        let verdict =
+            self.verdict(&workload, connection.source_identity.as_ref(), connection.source.ip(), target);
         match verdict {
             Verdict::Allow { .. } => self.release_hold(now, id),
             Verdict::Deny(denial) => {
@@ -113,14 +109,20 @@ impl Engine {
             .and_then(|uid| self.snapshot.workload(uid.as_str()))
             .zip(flow.connection.target)
             .map(|(workload, target)| {
-                self.verdict(workload, flow.connection.source_identity.as_ref(), flow.connection.source.ip(), target)
+                self.verdict(
+                    workload,
+                    flow.connection.source_identity.as_ref(),
+                    flow.connection.source.ip(),
+                    target,
+                )
             });
         let denial = match missing {
             Some(Verdict::Hold { missing }) => Denial::Missing(missing),
             Some(Verdict::Deny(denial)) => denial,
             Some(Verdict::Allow { .. }) | None => Denial::Missing(Vec::new()),
         };
-        let fault = if flow.phase == Phase::Relaying { Fault::Revoked(denial) } else { Fault::Denied(denial) };
+        let fault =
+            if flow.phase == Phase::Relaying { Fault::Revoked(denial) } else { Fault::Denied(denial) };
         self.fail(now, id, Reason::Failed(fault));
     }
 

@@ -34,8 +34,12 @@ impl Engine {
             return;
         }
         self.find_pods();
-        let flows: Vec<FlowId> =
-            self.flows.iter().filter(|(_, f)| f.pod == pod || self.reaches(f.far, pod)).map(|(id, _)| id).collect();
+        let flows: Vec<FlowId> = self
+            .flows
+            .iter()
+            .filter(|(_, f)| f.pod == pod || self.reaches(f.far, pod))
+            .map(|(id, _)| id)
+            .collect();
         for flow in flows {
             self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
         }
@@ -59,7 +63,11 @@ impl Engine {
         self.pod_of_uid.clear();
         for (id, pod) in &mut self.pods {
             let w = &pod.workload;
-            pod.uid = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first().map(|w| w.uid.clone());
+            pod.uid = self
+                .snapshot
+                .instances(&w.namespace, &w.name, &w.service_account)
+                .first()
+                .map(|w| w.uid.clone());
             if let Some(uid) = &pod.uid {
                 self.pod_of_uid.insert(uid.clone(), *id);
             }
@@ -84,8 +92,11 @@ impl Engine {
 
     /// Credentials of local workloads are fetched before the first connection needs them (node.md row 80).
     fn prefetch_credentials(&mut self) {
-        let wanted: BTreeSet<SpiffeId> =
-            self.pod_of_uid.keys().filter_map(|uid| Some(self.snapshot.workload(uid.as_str())?.identity().clone())).collect();
+        let wanted: BTreeSet<SpiffeId> = self
+            .pod_of_uid
+            .keys()
+            .filter_map(|uid| Some(self.snapshot.workload(uid.as_str())?.identity().clone()))
+            .collect();
         for id in wanted {
             self.credential(&id);
         }

@@ -36,7 +36,13 @@ impl Engine {
         socket
     }
 
-    pub(super) fn new_flow(&mut self, now: Now, kind: Kind, origin: Origin, destination: SocketAddr) -> FlowId {
+    pub(super) fn new_flow(
+        &mut self,
+        now: Now,
+        kind: Kind,
+        origin: Origin,
+        destination: SocketAddr,
+    ) -> FlowId {
         let reporter = if kind == Kind::Outbound { Reporter::Source } else { Reporter::Destination };
         let connection = Connection {
             reporter,
@@ -195,11 +201,14 @@ impl Engine {
 
     /// Both workloads are on this node: no tunnel, the same identities and policies (node.md B14).
     fn want_local(&mut self, now: Now, id: FlowId, source: &Arc<Workload>, to: &LocalTo) {
-        let have = [source.identity(), to.destination.identity()].map(|identity| self.credential(identity).is_some());
+        let have = [source.identity(), to.destination.identity()]
+            .map(|identity| self.credential(identity).is_some());
         if have.contains(&false) {
             return self.wait(id, Waiting::Credential);
         }
-        let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else { return self.wait(id, Waiting::Facts) };
+        let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
+            return self.wait(id, Waiting::Facts);
+        };
         self.learn(id, |c| {
             c.target = Some(to.target);
             c.destination_identity = Some(to.destination.identity().clone());

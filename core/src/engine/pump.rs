@@ -47,7 +47,13 @@ pub struct Readiness {
 /// Reads and writes until the kernel blocks, the engine wants no more, or the budget is spent.
 ///
 /// `budget` covers both directions; at least one read and one write are tried.
-pub fn pump(engine: &mut Engine, id: SocketId, now: Now, socket: &mut impl Socket, budget: &mut Budget) -> Readiness {
+pub fn pump(
+    engine: &mut Engine,
+    id: SocketId,
+    now: Now,
+    socket: &mut impl Socket,
+    budget: &mut Budget,
+) -> Readiness {
     let mut readiness = Readiness::default();
     write_all(engine, id, now, socket, budget, &mut readiness);
     read_all(engine, id, now, socket, budget, &mut readiness);
@@ -82,7 +88,8 @@ fn read_all(
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                return engine.handle_input(now, Input::Failed { socket: id, fault: IoFault::from_error(&error) });
+                return engine
+                    .handle_input(now, Input::Failed { socket: id, fault: IoFault::from_error(&error) });
             }
         }
         if budget.bytes == 0 {
@@ -120,7 +127,8 @@ fn write_all(
                 // The peer may have answered before it closed: what it said is still in the kernel's queue, and is read
                 // before the failure is reported.
                 read_all(engine, id, now, socket, &mut Budget::bytes(usize::MAX), readiness);
-                return engine.handle_input(now, Input::Failed { socket: id, fault: IoFault::from_error(&error) });
+                return engine
+                    .handle_input(now, Input::Failed { socket: id, fault: IoFault::from_error(&error) });
             }
         }
         if budget.bytes == 0 {

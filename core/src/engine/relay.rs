@@ -118,7 +118,14 @@ impl Engine {
     }
 
     /// The peer reset the flow's stream.
-    pub(super) fn stream_reset(&mut self, now: Now, id: FlowId, side: Side, cause: ResetCause, after_end: bool) {
+    pub(super) fn stream_reset(
+        &mut self,
+        now: Now,
+        id: FlowId,
+        side: Side,
+        cause: ResetCause,
+        after_end: bool,
+    ) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         if after_end || *flow.ended.of(side) {
             // After END_STREAM a reset closes only the sending half: bytes and FIN are delivered first (node.md B6).
@@ -130,7 +137,9 @@ impl Engine {
         }
         let reason = match cause {
             ResetCause::Peer { code: reset_code::CONNECT_ERROR } => Self::reset_by(side),
-            ResetCause::Peer { code } | ResetCause::Protocol { code } => Reason::Failed(Fault::StreamReset(code)),
+            ResetCause::Peer { code } | ResetCause::Protocol { code } => {
+                Reason::Failed(Fault::StreamReset(code))
+            }
             ResetCause::Refused => Reason::Failed(Fault::StreamReset(reset_code::REFUSED_STREAM)),
             ResetCause::Tunnel => Reason::Failed(Fault::StreamReset(reset_code::CONNECT_ERROR)),
         };
@@ -177,7 +186,8 @@ impl Engine {
         if flow.phase != Phase::Relaying || flow.joined || flow.never_join || !self.config.join {
             return;
         }
-        let idle = |socket| self.sockets.get(socket).is_some_and(|s| s.queue.is_empty() && s.finish == Finish::No);
+        let idle =
+            |socket| self.sockets.get(socket).is_some_and(|s| s.queue.is_empty() && s.finish == Finish::No);
         if !idle(a) || !idle(b) || flow.held.is_some() || self.stale.contains(&id) {
             return;
         }
@@ -244,8 +254,10 @@ impl Engine {
         [
             (half_closed && !limits.half_closed_idle.is_zero())
                 .then(|| (flow.active.after(limits.half_closed_idle), Stage::HalfClosed)),
-            (!limits.connection_idle.is_zero()).then(|| (flow.active.after(limits.connection_idle), Stage::Idle)),
-            (!limits.connection_max_age.is_zero()).then(|| (flow.opened.after(limits.connection_max_age), Stage::Age)),
+            (!limits.connection_idle.is_zero())
+                .then(|| (flow.active.after(limits.connection_idle), Stage::Idle)),
+            (!limits.connection_max_age.is_zero())
+                .then(|| (flow.opened.after(limits.connection_max_age), Stage::Age)),
         ]
         .into_iter()
         .flatten()

@@ -76,8 +76,10 @@ pub(super) struct TunnelEntry {
 
 impl TunnelEntry {
     pub(super) fn wants_read(&self) -> bool {
-        !matches!(self.phase, TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing)
-            && self.tunnel.wants_read()
+        !matches!(
+            self.phase,
+            TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing
+        ) && self.tunnel.wants_read()
     }
 
     fn reporter(&self) -> Reporter {
@@ -104,7 +106,8 @@ impl Engine {
             let socket = self.sockets.insert(SocketEntry::new(User::Nobody, key.pod, false));
             let mut tunnel = Tunnel::client(&self.config.limits);
             tunnel.start(&identity);
-            let id = self.insert_tunnel(now, socket, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
+            let id =
+                self.insert_tunnel(now, socket, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
             self.pool.dialling(key, id);
             let source = if self.config.bind_pod_address { Some(key.source_ip) } else { None };
             self.outputs.push_back(Output::Connect { socket, pod: key.pod, target: key.peer, source });
@@ -171,7 +174,9 @@ impl Engine {
 
     /// Starts the handshake of an accepted tunnel once its workload and credential are there.
     pub(super) fn try_accept_tunnel(&mut self, now: Now, id: TunnelId) {
-        let Some(entry) = self.tunnels.get(id).filter(|t| t.phase == TunnelPhase::AwaitingCredential) else { return };
+        let Some(entry) = self.tunnels.get(id).filter(|t| t.phase == TunnelPhase::AwaitingCredential) else {
+            return;
+        };
         let Some(workload) = self.workload_of(entry.pod) else { return };
         let Some(identity) = self.credential(workload.identity()) else { return };
         if let Some(entry) = self.tunnels.get_mut(id) {
@@ -262,7 +267,8 @@ impl Engine {
         }
         let (was_open, streams) = (entry.phase == TunnelPhase::Open, std::mem::take(&mut entry.streams));
         let key = entry.key.clone();
-        let report = Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: fault.clone() };
+        let report =
+            Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: fault.clone() };
         self.leave_half_open(id);
         self.report(report);
         let told = if was_open {
@@ -315,7 +321,8 @@ impl Engine {
         if waiting || !entry.streams.is_empty() {
             return self.lose_tunnel(now, id, Fault::Drain);
         }
-        let report = Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: Fault::Retired };
+        let report =
+            Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: Fault::Retired };
         self.pool.retired(id);
         self.report(report);
         self.close_tunnel(now, id);
@@ -374,7 +381,11 @@ impl Engine {
     /// A destination is gone, or is another workload now (node.md B3).
     pub(super) fn close_tunnels_to(&mut self, now: Now, removed: &std::collections::BTreeSet<Uid>) {
         for id in self.tunnels.keys() {
-            let gone = self.tunnels.get(id).and_then(|t| t.key.as_ref()).is_some_and(|k| removed.contains(&k.destination));
+            let gone = self
+                .tunnels
+                .get(id)
+                .and_then(|t| t.key.as_ref())
+                .is_some_and(|k| removed.contains(&k.destination));
             if gone {
                 self.lose_tunnel(now, id, Fault::WorkloadGone);
             }

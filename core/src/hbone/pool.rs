@@ -55,7 +55,12 @@ pub struct Pool<K, T, W> {
 impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
-        Pool { limits, entries: BTreeMap::new(), key_of_tunnel: BTreeMap::new(), key_of_waiter: BTreeMap::new() }
+        Pool {
+            limits,
+            entries: BTreeMap::new(),
+            key_of_tunnel: BTreeMap::new(),
+            key_of_waiter: BTreeMap::new(),
+        }
     }
 
     /// A connection wants a stream. Follow with [`Pool::dials_wanted`].
@@ -156,7 +161,11 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
     }
 
     fn forget_if_empty(&mut self, key: &K) {
-        if self.entries.get(key).is_some_and(|e| e.dialling.is_empty() && e.open.is_empty() && e.waiters.is_empty()) {
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|e| e.dialling.is_empty() && e.open.is_empty() && e.waiters.is_empty())
+        {
             self.entries.remove(key);
         }
     }

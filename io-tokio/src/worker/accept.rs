@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use culvert_core::engine::boundary::{Listener, Origin, PodId};
 use culvert_core::time::{Now, Time};
-use culvert_linux::socket::{AcceptError, Keepalive, Original, original_destination, set_keepalive, set_nodelay};
+use culvert_linux::socket::{
+    AcceptError, Keepalive, Original, original_destination, set_keepalive, set_nodelay,
+};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::Driver;
@@ -94,7 +96,9 @@ impl Driver {
         let original = match (listener.target, listener.kind) {
             (Some(target), _) => Some(target),
             (None, Listener::InboundHbone) => None,
-            (None, Listener::Outbound | Listener::InboundPlaintext) => redirected_from(&stream, listener.address),
+            (None, Listener::Outbound | Listener::InboundPlaintext) => {
+                redirected_from(&stream, listener.address)
+            }
         };
         let origin = Origin {
             pod: listener.pod,

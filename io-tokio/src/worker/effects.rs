@@ -24,7 +24,9 @@ impl Driver {
     pub(super) fn perform(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Connect { socket, pod, target, source } => self.connect(now, socket, pod, target, source),
+                Output::Connect { socket, pod, target, source } => {
+                    self.connect(now, socket, pod, target, source)
+                }
                 Output::Interest { socket, interest } => {
                     if let Some(entry) = self.table.get(socket) {
                         entry.interest = interest;
@@ -53,7 +55,14 @@ impl Driver {
         }
     }
 
-    fn connect(&mut self, now: Now, socket: SocketId, pod: PodId, target: SocketAddr, source: Option<IpAddr>) {
+    fn connect(
+        &mut self,
+        now: Now,
+        socket: SocketId,
+        pod: PodId,
+        target: SocketAddr,
+        source: Option<IpAddr>,
+    ) {
         let outcome = self.dial(pod, target, source).and_then(|fd| {
             let stream = std::net::TcpStream::from(fd);
             TcpStream::from_std(stream).map_err(|error| IoFault::from_error(&error))
@@ -85,7 +94,9 @@ impl Driver {
         let fault = |error: DialError| IoFault::from_error(error.io());
         match dial(target, &options(source)) {
             Err(error) if source.is_some() => match fault(error) {
-                IoFault::NotPermitted | IoFault::AddressUnavailable => dial(target, &options(None)).map_err(fault),
+                IoFault::NotPermitted | IoFault::AddressUnavailable => {
+                    dial(target, &options(None)).map_err(fault)
+                }
                 other => Err(other),
             },
             outcome => outcome.map_err(fault),

@@ -58,7 +58,10 @@ impl Driver {
                 entry.joined = Some(other);
             }
         }
-        self.joints.pairs.insert((a, b), Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() });
+        self.joints.pairs.insert(
+            (a, b),
+            Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() },
+        );
         self.joined_ready(now, a);
     }
 

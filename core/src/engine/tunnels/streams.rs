@@ -18,7 +18,9 @@ impl Engine {
             MuxEvent::Request { stream, request, ignored } => {
                 self.stream_requested(now, id, stream, request, ignored);
             }
-            MuxEvent::Response { stream, response, .. } => self.stream_answered(now, id, stream, response.status),
+            MuxEvent::Response { stream, response, .. } => {
+                self.stream_answered(now, id, stream, response.status)
+            }
             MuxEvent::Data { stream, bytes } => match self.user_of(id, stream) {
                 Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
                 None => self.drop_bytes(id, stream, bytes.len()),
@@ -41,7 +43,9 @@ impl Engine {
                     self.mark_dirty(flow, side.other());
                 }
             }
-            MuxEvent::PeerSettings { max_concurrent_streams } => self.peer_settings(now, id, max_concurrent_streams),
+            MuxEvent::PeerSettings { max_concurrent_streams } => {
+                self.peer_settings(now, id, max_concurrent_streams)
+            }
             MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
             MuxEvent::Pong => self.pong(now, id),
             MuxEvent::Drained => self.shut_tunnel(now, id),
@@ -145,7 +149,9 @@ impl Engine {
             Err(MuxRefusal::Malformed(_)) => {
                 self.fail(now, id, Reason::Failed(Fault::Request("the request cannot be written")));
             }
-            Err(MuxRefusal::Full | MuxRefusal::Closing | MuxRefusal::Stream) => self.seek_another(now, id, tunnel),
+            Err(MuxRefusal::Full | MuxRefusal::Closing | MuxRefusal::Stream) => {
+                self.seek_another(now, id, tunnel)
+            }
         }
     }
 
