@@ -288,6 +288,8 @@ impl Tunnel {
     /// Ends the tunnel from our side: GOAWAY where HTTP/2 has begun, then close_notify.
     pub fn close(&mut self) {
         if !self.lost && self.authorised {
+            // Resets that were asked for go out first: to some peers the end of a tunnel is no abort of its streams.
+            self.exchange();
             self.mux.abrupt_shutdown(0);
             self.mux.drive();
             self.exchange();
