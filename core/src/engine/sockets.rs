@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::Engine;
 use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
+use super::timers::Timer;
 use super::tunnels::TunnelId;
 use crate::fault::IoFault;
 use crate::telemetry::Event;
@@ -47,6 +48,8 @@ impl ReadBlock {
 pub(super) enum User {
     Flow(FlowId, Side),
     Tunnel(TunnelId),
+    /// The flow is over; what is queued is still written, then the socket is aborted.
+    Leaving,
     /// Refused at accept: closed in the same turn.
     Nobody,
 }
@@ -108,14 +111,15 @@ impl Engine {
                     tunnel.tunnel.write_slices(into);
                 }
             }
-            User::Flow(flow, _) if self.may_move(flow) => {
+            User::Flow(flow, _) if !self.may_move(flow) => {}
+            User::Flow(..) | User::Leaving => {
                 for bytes in &entry.queue {
                     if !into.push(bytes) {
                         return;
                     }
                 }
             }
-            User::Flow(..) | User::Nobody => {}
+            User::Nobody => {}
         }
     }
 
@@ -151,7 +155,7 @@ impl Engine {
         match entry.user {
             User::Tunnel(tunnel) => self.tunnel_connected(now, tunnel),
             User::Flow(flow, _) => self.far_connected(now, flow, local),
-            User::Nobody => {}
+            User::Leaving | User::Nobody => {}
         }
     }
 
@@ -159,6 +163,7 @@ impl Engine {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => self.tunnel_broke(now, tunnel, fault),
             Some(User::Flow(flow, side)) => self.end_broke(now, flow, side, fault),
+            Some(User::Leaving) => self.close_socket(socket, CloseMode::Abort),
             Some(User::Nobody) | None => {}
         }
     }
@@ -175,7 +180,7 @@ impl Engine {
                 let bytes = self.block.take(len);
                 self.bytes_from(now, flow, side, bytes);
             }
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
@@ -188,7 +193,7 @@ impl Engine {
                 }
             }
             Some(User::Flow(flow, side)) => self.end_from(now, flow, side),
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
@@ -207,6 +212,12 @@ impl Engine {
                 self.dirty_sockets.insert(socket);
                 self.wrote_to(now, flow, side, taken);
             }
+            User::Leaving => {
+                let taken = take_from(entry, len);
+                self.held_bytes = self.held_bytes.saturating_sub(taken);
+                self.dirty_sockets.insert(socket);
+                self.leaving_wrote(socket);
+            }
             User::Nobody => {}
         }
     }
@@ -224,6 +235,9 @@ impl Engine {
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
+            if entry.user == User::Leaving {
+                self.timers.clear(Timer::Socket(socket));
+            }
             self.outputs.push_back(Output::Close { socket, mode });
         }
     }
@@ -233,6 +247,7 @@ impl Engine {
         while let Some(socket) = self.dirty_sockets.pop_first() {
             let Some(entry) = self.sockets.get(socket) else { continue };
             let interest = match entry.user {
+                User::Leaving => Interest { read: false, write: !entry.queue.is_empty() },
                 User::Nobody => Interest::default(),
                 _ if !entry.connected => Interest::default(),
                 User::Tunnel(tunnel) => match self.tunnels.get(tunnel) {
