@@ -369,7 +369,11 @@ impl Engine {
         self.pool.retired(id);
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
-            if self.tunnels.get(id).is_some_and(|t| t.streams.is_empty()) {
+            if self
+                .tunnels
+                .get(id)
+                .is_some_and(|t| t.streams.is_empty() && t.tunnel.mux().open_streams() == 0)
+            {
                 self.shut_tunnel(now, id);
             }
         }
