@@ -196,12 +196,18 @@ impl Engine {
     fn settle(&mut self, now: Now) {
         self.fire_timers(now);
         self.sweep(now);
+        self.turn_tunnels(now);
+        self.balance_memory();
+        // Windows may have changed, of which peers are told.
+        self.turn_tunnels(now);
+        self.settle_sockets();
+        self.finish_drain();
+    }
+
+    fn turn_tunnels(&mut self, now: Now) {
         while let Some(tunnel) = self.dirty_tunnels.pop_first() {
             self.turn_tunnel(now, tunnel);
         }
-        self.balance_memory();
-        self.settle_sockets();
-        self.finish_drain();
     }
 
     fn fire_timers(&mut self, now: Now) {

@@ -174,7 +174,8 @@ pub enum Output {
         /// What the engine can use now.
         interest: Interest,
     },
-    /// Relay between these two plain sockets in the kernel; both write queues are empty.
+    /// Relay between these two plain sockets in the kernel; both write queues are empty. Bytes are taken from a joined socket
+    /// only while its interest is to read: that is how a hold pauses it (node.md B5).
     Join {
         /// One socket.
         a: SocketId,

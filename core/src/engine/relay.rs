@@ -24,7 +24,10 @@ impl Engine {
         }
         *flow.bytes.of_mut(side) += bytes.len() as u64;
         match flow.end(to) {
-            End::None => flow.early.push_back(bytes),
+            End::None => {
+                self.held_bytes += bytes.len();
+                flow.early.push_back(bytes);
+            }
             End::Socket(socket) => self.push(socket, bytes),
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
@@ -166,9 +169,10 @@ impl Engine {
         flow.phase = Phase::Relaying;
         flow.active = now.time;
         let connection = flow.connection.clone();
-        let early = std::mem::take(&mut flow.early);
-        if let End::Socket(far) = flow.far {
-            for bytes in early {
+        let (early, far) = (std::mem::take(&mut flow.early), flow.far);
+        for bytes in early {
+            self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
+            if let End::Socket(far) = far {
                 self.push(far, bytes);
             }
         }
@@ -242,14 +246,17 @@ impl Engine {
         }
     }
 
-    /// When this flow is next looked at: half-closed, idle and very old connections have timers (node.md B7).
+    /// When this flow is next looked at: the dial has a deadline, half-closed, idle and very old connections have timers
+    /// (node.md B7), and a hold ends before any of them. Phases before those keep the timer that they set.
     pub(super) fn arm_relay(&mut self, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        if let Some(held) = flow.held {
-            return self.timers.set(Timer::Flow(id), held);
-        }
-        match self.relay_deadline(id) {
-            Some((at, _)) => self.timers.set(Timer::Flow(id), at),
+        let deadline = match flow.phase {
+            Phase::Waiting(_) | Phase::Pooled(_) | Phase::Opening => return,
+            Phase::Dialling => Some(flow.asked.after(self.config.limits.tcp_connect)),
+            Phase::Relaying => self.relay_deadline(id).map(|(at, _)| at),
+        };
+        match flow.held.into_iter().chain(deadline).min() {
+            Some(at) => self.timers.set(Timer::Flow(id), at),
             None => self.timers.clear(Timer::Flow(id)),
         }
     }
@@ -318,6 +325,8 @@ impl Engine {
         self.waiting.remove(&id);
         self.stale.remove(&id);
         let Some(flow) = self.flows.remove(id) else { return };
+        let early: usize = flow.early.iter().map(bytes::Bytes::len).sum();
+        self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
             self.pool.cancelled(id);
         }

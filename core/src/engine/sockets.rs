@@ -128,6 +128,11 @@ impl Engine {
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 
+    /// Whether a joined flow's bytes may be taken from this end by the kernel.
+    fn may_relay(&self, id: FlowId, side: Side) -> bool {
+        self.flows.get(id).is_some_and(|f| f.joined && !*f.ended.of(side)) && self.may_move(id)
+    }
+
     fn may_read(&self, id: FlowId, side: Side) -> bool {
         let Some(flow) = self.flows.get(id) else { return false };
         if flow.phase != Phase::Relaying || flow.joined || *flow.ended.of(side) || !self.may_move(id) {
@@ -138,10 +143,11 @@ impl Engine {
             End::Socket(socket) => {
                 self.sockets.get(socket).is_some_and(|s| s.queued < self.config.limits.relay_queue)
             }
+            // Where the stream is gone, what comes has nowhere to go, which its sender must learn.
             End::Stream(tunnel, stream) => self
                 .tunnels
                 .get(tunnel)
-                .is_some_and(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
+                .is_none_or(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
         }
     }
 
@@ -173,6 +179,7 @@ impl Engine {
             Some(User::Tunnel(tunnel)) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
                     entry.tunnel.received(len);
+                    entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
                 }
             }
@@ -255,7 +262,7 @@ impl Engine {
                     None => Interest::default(),
                 },
                 User::Flow(flow, side) => Interest {
-                    read: self.may_read(flow, side),
+                    read: self.may_read(flow, side) || self.may_relay(flow, side),
                     write: !entry.queue.is_empty() && self.may_move(flow),
                 },
             };

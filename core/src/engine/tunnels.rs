@@ -13,7 +13,7 @@ use super::flow::{FlowId, Side};
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, LimitName, Stage};
-use crate::hbone::mux::StreamId;
+use crate::hbone::mux::{ResetCause, StreamId};
 use crate::hbone::tunnel::{Tunnel, TunnelEvent};
 use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
 use crate::mesh::Uid;
@@ -69,7 +69,6 @@ pub(super) struct TunnelEntry {
     pub(super) last_received: Time,
     pub(super) ping_sent: Option<Time>,
     pub(super) retired: bool,
-    peer_max: usize,
     room: usize,
     held: usize,
 }
@@ -84,6 +83,11 @@ impl TunnelEntry {
 
     fn reporter(&self) -> Reporter {
         if self.key.is_some() { Reporter::Source } else { Reporter::Destination }
+    }
+
+    /// Whether it carries nothing: no flow has a stream on it, and none that is over has bytes left to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.tunnel.mux().open_streams() == 0
     }
 
     fn is_half_open(&self) -> bool {
@@ -145,7 +149,6 @@ impl Engine {
             last_received: now.time,
             ping_sent: None,
             retired: false,
-            peer_max: usize::MAX,
             room: 0,
             held: 0,
         });
@@ -217,7 +220,10 @@ impl Engine {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
             let Some(event) = entry.tunnel.poll_event() else { break };
-            entry.last_received = now.time;
+            if entry.phase == TunnelPhase::Closing {
+                // Its last words are on their way, and nobody waits for more of it.
+                continue;
+            }
             match event {
                 TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
                 TunnelEvent::Mux(event) => self.mux_event(now, id, event),
@@ -284,7 +290,11 @@ impl Engine {
             self.pool.failed(id)
         };
         self.close_tunnel(now, id);
-        for (_, (flow, _)) in streams {
+        for (_, (flow, side)) in streams {
+            if self.flows.get(flow).is_some_and(|f| *f.ended.of(side)) {
+                self.stream_reset(now, flow, side, ResetCause::Tunnel, true);
+                continue;
+            }
             self.fail(now, flow, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
         }
         for flow in told {
@@ -369,11 +379,7 @@ impl Engine {
         self.pool.retired(id);
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
-            if self
-                .tunnels
-                .get(id)
-                .is_some_and(|t| t.streams.is_empty() && t.tunnel.mux().open_streams() == 0)
-            {
+            if self.tunnels.get(id).is_some_and(TunnelEntry::is_empty) {
                 self.shut_tunnel(now, id);
             }
         }
