@@ -3,3 +3,4 @@
 
 mod envoy_client;
 mod envoy_server;
+mod python_server;
