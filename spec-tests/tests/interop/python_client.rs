@@ -169,7 +169,7 @@ fn a_storm_of_resets_reaches_few_applications() {
 #[test]
 fn what_breaks_http2_ends_the_connection_with_its_code() {
     // RFC 9113 section 7: 1 PROTOCOL_ERROR, 3 FLOW_CONTROL_ERROR, 6 FRAME_SIZE_ERROR. The general code serves for
-    // frames that cannot be decoded, too (section 5.4.1 leaves the receiver free to close for any reason).
+    // frames that cannot be decoded, too.
     let codes = [
         ("data-on-stream-0", 1),
         ("data-on-idle-stream", 1),
