@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 pub mod args;
 mod atomic_file;
+mod bench;
 pub mod ca;
 pub mod credentials;
 pub mod demo;

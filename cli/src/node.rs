@@ -91,12 +91,15 @@ fn reload(node: &Node, path: &Path, change: Change) {
 }
 
 fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Failure> {
-    let (pods, forwarding) = match &settings.served {
+    let (mut pods, forwarding) = match &settings.served {
         Served::Here(workload, forwards) => (vec![here(workload, forwards, snapshot)?], !forwards.is_empty()),
         Served::Pods(pods) => {
             (pods.iter().map(|pod| in_namespace(&pod.workload, &pod.netns)).collect::<Result<_, _>>()?, false)
         }
     };
+    for pod in &mut pods {
+        pod.ports.hbone = settings.hbone_port;
+    }
     let workers = match settings.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),

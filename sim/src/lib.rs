@@ -6,3 +6,4 @@
 
 pub mod certificate;
 pub mod crypto;
+pub mod world;
