@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use super::Engine;
 use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
-use super::flow::{FlowId, Side};
+use super::flow::{Flow, FlowId, Phase, Side};
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, LimitName, Stage};
@@ -291,21 +291,26 @@ impl Engine {
         };
         self.close_tunnel(now, id);
         for (_, (flow, side)) in streams {
-            if self.flows.get(flow).is_some_and(|f| *f.ended.of(side)) {
-                self.stream_reset(now, flow, side, ResetCause::Tunnel, true);
-                continue;
-            }
-            self.fail(now, flow, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
+            self.lose_stream(now, flow, side, &fault);
         }
         for flow in told {
             if let Some(flow) = self.flows.get_mut(flow) {
-                flow.phase = super::flow::Phase::Opening;
+                flow.phase = Phase::Opening;
             }
             self.fail(now, flow, Reason::Failed(fault.clone()));
         }
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
         }
+    }
+
+    /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
+    fn lose_stream(&mut self, now: Now, id: FlowId, side: Side, fault: &Fault) {
+        let ended = |flow: &Flow| flow.phase == Phase::Relaying && *flow.ended.of(side);
+        if self.flows.get(id).is_some_and(ended) {
+            return self.stream_reset(now, id, side, ResetCause::Tunnel, true);
+        }
+        self.fail(now, id, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
     }
 
     fn leave_half_open(&mut self, id: TunnelId) {
@@ -335,7 +340,8 @@ impl Engine {
         }
         let waiting = entry.phase < TunnelPhase::Open;
         if waiting || !entry.streams.is_empty() {
-            return self.lose_tunnel(now, id, Fault::Drain);
+            let fault = if waiting { Fault::Drain } else { Fault::Retired };
+            return self.lose_tunnel(now, id, fault);
         }
         let report =
             Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: Fault::Retired };

@@ -3,3 +3,5 @@
 
 mod envoy_client;
 mod envoy_server;
+mod python_client;
+mod python_server;
