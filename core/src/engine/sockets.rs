@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::Engine;
 use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
-use super::tunnels::TunnelId;
+use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
 use crate::telemetry::Event;
 use crate::time::Now;
@@ -90,6 +90,7 @@ impl Engine {
     pub fn read_space(&mut self, socket: SocketId) -> &mut [u8] {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => match self.tunnels.get_mut(tunnel) {
+                Some(entry) if entry.phase == TunnelPhase::Lingering => self.block.space(),
                 Some(entry) if entry.wants_read() => entry.tunnel.read_space(),
                 _ => &mut [],
             },
@@ -166,7 +167,10 @@ impl Engine {
     pub(super) fn socket_read(&mut self, now: Now, socket: SocketId, len: usize) {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                // What comes after our FIN is read only to be dropped.
+                if let Some(entry) =
+                    self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
+                {
                     entry.tunnel.received(len);
                     self.dirty_tunnels.insert(tunnel);
                 }
@@ -181,12 +185,7 @@ impl Engine {
 
     pub(super) fn socket_read_end(&mut self, now: Now, socket: SocketId) {
         match self.sockets.get(socket).map(|entry| entry.user) {
-            Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    entry.tunnel.received_end();
-                    self.dirty_tunnels.insert(tunnel);
-                }
-            }
+            Some(User::Tunnel(tunnel)) => self.tunnel_ended(tunnel),
             Some(User::Flow(flow, side)) => self.end_from(now, flow, side),
             Some(User::Nobody) | None => {}
         }
