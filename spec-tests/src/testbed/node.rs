@@ -14,8 +14,7 @@ use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_tokio::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 
-use super::{Mesh, PATIENCE, Process, Stream};
-use crate::peers::{Certificates, workspace};
+use super::{Certificates, Mesh, PATIENCE, Process, Stream, workspace};
 
 /// What connects to the first goes to the second as if the pod had dialled it.
 pub type Forwarded = (SocketAddr, SocketAddr);
