@@ -19,7 +19,7 @@ pub use application::{
 };
 pub use certificates::Certificates;
 pub use mesh::Mesh;
-pub use node::{CulvertProcess, Events, Forwarded, NodeSetup, TestNode};
+pub use node::{CulvertProcess, Events, Forwarded, NodeSetup, TestNode, culvert};
 pub use process::{Process, Stream};
 
 /// After this long, what did not happen will not.
