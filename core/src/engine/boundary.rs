@@ -174,7 +174,8 @@ pub enum Output {
         /// What the engine can use now.
         interest: Interest,
     },
-    /// Relay between these two plain sockets in the kernel; both write queues are empty.
+    /// Relay between these two plain sockets in the kernel; both write queues are empty. Bytes are taken from a joined socket
+    /// only while its interest is to read: that is how a hold pauses it (node.md B5).
     Join {
         /// One socket.
         a: SocketId,
@@ -213,6 +214,9 @@ pub struct Interest {
 pub enum CloseMode {
     /// Close after an orderly end.
     Graceful,
+    /// Close after FIN was sent, though the peer may go on sending: read and drop what it has sent so far, so that the close
+    /// does not destroy what is on its way to the peer. What the peer sends later meets RST.
+    Discard,
     /// The peer must see RST (node.md B6).
     Abort,
 }

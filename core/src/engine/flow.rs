@@ -133,8 +133,8 @@ pub(super) struct Flow {
     pub(super) judged_at: Option<Uid>,
     /// A referenced policy has not arrived: no byte moves until then (node.md B5).
     pub(super) held: Option<Time>,
-    /// When CONNECT was sent.
-    pub(super) connect_sent: Time,
+    /// When CONNECT, or the dial of the far end, was sent.
+    pub(super) asked: Time,
     /// CONNECT was tried once already.
     pub(super) retried: bool,
     pub(super) joined: bool,

@@ -73,7 +73,7 @@ impl Engine {
         let verdict =
             self.verdict(&workload, connection.source_identity.as_ref(), connection.source.ip(), target);
         match verdict {
-            Verdict::Allow { .. } => self.release_hold(now, id),
+            Verdict::Allow { .. } => self.release_hold(id),
             Verdict::Deny(denial) => {
                 self.learn(id, |c| c.policy = decided_by(&denial));
                 let live = self.flows.get(id).is_some_and(|f| f.phase == Phase::Relaying);
@@ -82,7 +82,10 @@ impl Engine {
             }
             Verdict::Hold { .. } => {
                 let until = now.time.after(self.config.limits.policy_hold);
-                if let Some(flow) = self.flows.get_mut(id) {
+                // One that waits for the policy to begin with counts from when it began to wait.
+                if let Some(flow) =
+                    self.flows.get_mut(id).filter(|flow| !matches!(flow.phase, Phase::Waiting(_)))
+                {
                     flow.held.get_or_insert(until);
                 }
                 self.arm_relay(id);
@@ -111,11 +114,8 @@ impl Engine {
         }
     }
 
-    fn release_hold(&mut self, _now: Now, id: FlowId) {
-        if let Some(flow) = self.flows.get_mut(id)
-            && flow.held.take().is_some()
-            && flow.phase == Phase::Relaying
-        {
+    fn release_hold(&mut self, id: FlowId) {
+        if self.flows.get_mut(id).is_some_and(|flow| flow.held.take().is_some()) {
             self.arm_relay(id);
         }
     }
@@ -146,12 +146,12 @@ impl Engine {
         self.fail(now, id, Reason::Failed(fault));
     }
 
-    /// Whether another connection fits (node.md B8).
+    /// Whether the connection that was just counted, or a tunnel, fits (node.md B8).
     pub(super) fn admit(&self) -> Result<(), Fault> {
         if self.draining.is_some_and(|until| until <= self.latest.time) {
             return Err(Fault::Drain);
         }
-        if self.flows.len() >= self.config.limits.connections {
+        if self.flows.len() > self.config.limits.connections {
             return Err(Fault::Limit(LimitName::Connections));
         }
         if self.held_bytes >= self.config.limits.memory_max {

@@ -78,7 +78,7 @@ impl Engine {
             decision: None,
             judged_at: None,
             held: None,
-            connect_sent: now.time,
+            asked: now.time,
             retried: false,
             joined: false,
             never_join: false,
@@ -190,8 +190,11 @@ impl Engine {
             Acquired::Tunnel(tunnel) => self.open_stream(now, id, tunnel),
             Acquired::Full => self.fail(now, id, Reason::Failed(Fault::Limit(LimitName::Waiters))),
             Acquired::Waiting => {
-                // The dial has deadlines of its own, which nest; this flow ends with it.
-                self.timers.clear(Timer::Flow(id));
+                // A dial's deadlines come first, and end all that wait for it. This one is for tunnels that open and never
+                // have room.
+                let limits = &self.config.limits;
+                let dial = limits.tcp_connect + limits.tls_handshake + limits.http2_preface;
+                self.timers.set(Timer::Flow(id), now.time.after(dial + limits.connect_response));
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.phase = Phase::Pooled(Box::new(key.clone()));
                 }
@@ -202,6 +205,12 @@ impl Engine {
 
     /// Both workloads are on this node: no tunnel, the same identities and policies (node.md B14).
     fn want_local(&mut self, now: Now, id: FlowId, source: &Arc<Workload>, to: &LocalTo) {
+        self.learn(id, |c| {
+            c.target = Some(to.target);
+            c.destination_identity = Some(to.destination.identity().clone());
+            c.destination_workload = Some(to.destination.clone());
+            c.service = to.service.clone();
+        });
         let have = [source.identity(), to.destination.identity()]
             .map(|identity| self.credential(identity).is_some());
         if have.contains(&false) {
@@ -210,12 +219,6 @@ impl Engine {
         let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
             return self.wait(id, Waiting::Facts);
         };
-        self.learn(id, |c| {
-            c.target = Some(to.target);
-            c.destination_identity = Some(to.destination.identity().clone());
-            c.destination_workload = Some(to.destination.clone());
-            c.service = to.service.clone();
-        });
         let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
         if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
             return;
@@ -278,6 +281,7 @@ impl Engine {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.far = End::Socket(socket);
             flow.phase = Phase::Dialling;
+            flow.asked = now.time;
         }
         self.waiting.remove(&id);
         self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.tcp_connect));
@@ -303,10 +307,12 @@ impl Engine {
             Phase::Waiting(Waiting::Policy) => return self.hold_expired(now, id),
             Phase::Waiting(Waiting::Facts) => Fault::Timeout(Stage::Facts),
             Phase::Waiting(Waiting::Credential) => Fault::Timeout(Stage::Credential),
-            Phase::Pooled(_) => return,
+            Phase::Pooled(_) => Fault::Timeout(Stage::ConnectResponse),
             Phase::Opening => return self.connect_timed_out(now, id),
+            Phase::Dialling | Phase::Relaying if flow.held.is_some_and(|until| until <= now.time) => {
+                return self.hold_expired(now, id);
+            }
             Phase::Dialling => Fault::Timeout(Stage::TcpConnect),
-            Phase::Relaying if flow.held.is_some() => return self.hold_expired(now, id),
             Phase::Relaying => return self.relay_timer(now, id),
         };
         self.fail(now, id, Reason::Failed(fault));

@@ -7,6 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::Engine;
 use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
+use super::timers::Timer;
 use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
 use crate::telemetry::Event;
@@ -47,6 +48,8 @@ impl ReadBlock {
 pub(super) enum User {
     Flow(FlowId, Side),
     Tunnel(TunnelId),
+    /// The flow is over; what is queued is still written, then the socket is aborted.
+    Leaving,
     /// Refused at accept: closed in the same turn.
     Nobody,
 }
@@ -109,20 +112,26 @@ impl Engine {
                     tunnel.tunnel.write_slices(into);
                 }
             }
-            User::Flow(flow, _) if self.may_move(flow) => {
+            User::Flow(flow, _) if !self.may_move(flow) => {}
+            User::Flow(..) | User::Leaving => {
                 for bytes in &entry.queue {
                     if !into.push(bytes) {
                         return;
                     }
                 }
             }
-            User::Flow(..) | User::Nobody => {}
+            User::Nobody => {}
         }
     }
 
     /// Whether policy lets bytes of this flow move now (node.md B4, B5).
     fn may_move(&self, flow: FlowId) -> bool {
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
+    }
+
+    /// Whether a joined flow's bytes may be taken from this end by the kernel.
+    fn may_relay(&self, id: FlowId, side: Side) -> bool {
+        self.flows.get(id).is_some_and(|f| f.joined && !*f.ended.of(side)) && self.may_move(id)
     }
 
     fn may_read(&self, id: FlowId, side: Side) -> bool {
@@ -135,10 +144,11 @@ impl Engine {
             End::Socket(socket) => {
                 self.sockets.get(socket).is_some_and(|s| s.queued < self.config.limits.relay_queue)
             }
+            // Where the stream is gone, what comes has nowhere to go, which its sender must learn.
             End::Stream(tunnel, stream) => self
                 .tunnels
                 .get(tunnel)
-                .is_some_and(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
+                .is_none_or(|t| t.tunnel.mux().queued(stream) < self.config.limits.relay_queue),
         }
     }
 
@@ -152,7 +162,7 @@ impl Engine {
         match entry.user {
             User::Tunnel(tunnel) => self.tunnel_connected(now, tunnel),
             User::Flow(flow, _) => self.far_connected(now, flow, local),
-            User::Nobody => {}
+            User::Leaving | User::Nobody => {}
         }
     }
 
@@ -160,6 +170,7 @@ impl Engine {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => self.tunnel_broke(now, tunnel, fault),
             Some(User::Flow(flow, side)) => self.end_broke(now, flow, side, fault),
+            Some(User::Leaving) => self.close_socket(socket, CloseMode::Abort),
             Some(User::Nobody) | None => {}
         }
     }
@@ -172,6 +183,7 @@ impl Engine {
                     self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
                 {
                     entry.tunnel.received(len);
+                    entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
                 }
             }
@@ -179,7 +191,7 @@ impl Engine {
                 let bytes = self.block.take(len);
                 self.bytes_from(now, flow, side, bytes);
             }
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
@@ -187,7 +199,7 @@ impl Engine {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => self.tunnel_ended(tunnel),
             Some(User::Flow(flow, side)) => self.end_from(now, flow, side),
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
@@ -206,6 +218,12 @@ impl Engine {
                 self.dirty_sockets.insert(socket);
                 self.wrote_to(now, flow, side, taken);
             }
+            User::Leaving => {
+                let taken = take_from(entry, len);
+                self.held_bytes = self.held_bytes.saturating_sub(taken);
+                self.dirty_sockets.insert(socket);
+                self.leaving_wrote(socket);
+            }
             User::Nobody => {}
         }
     }
@@ -223,6 +241,9 @@ impl Engine {
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
+            if entry.user == User::Leaving {
+                self.timers.clear(Timer::Socket(socket));
+            }
             self.outputs.push_back(Output::Close { socket, mode });
         }
     }
@@ -232,6 +253,7 @@ impl Engine {
         while let Some(socket) = self.dirty_sockets.pop_first() {
             let Some(entry) = self.sockets.get(socket) else { continue };
             let interest = match entry.user {
+                User::Leaving => Interest { read: false, write: !entry.queue.is_empty() },
                 User::Nobody => Interest::default(),
                 _ if !entry.connected => Interest::default(),
                 User::Tunnel(tunnel) => match self.tunnels.get(tunnel) {
@@ -239,7 +261,7 @@ impl Engine {
                     None => Interest::default(),
                 },
                 User::Flow(flow, side) => Interest {
-                    read: self.may_read(flow, side),
+                    read: self.may_read(flow, side) || self.may_relay(flow, side),
                     write: !entry.queue.is_empty() && self.may_move(flow),
                 },
             };

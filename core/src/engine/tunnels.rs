@@ -79,7 +79,6 @@ pub(super) struct TunnelEntry {
     pub(super) retired: bool,
     /// The socket's FIN has arrived.
     pub(super) heard_end: bool,
-    peer_max: usize,
     room: usize,
     held: usize,
 }
@@ -95,6 +94,11 @@ impl TunnelEntry {
 
     fn reporter(&self) -> Reporter {
         if self.key.is_some() { Reporter::Source } else { Reporter::Destination }
+    }
+
+    /// Whether it carries nothing: no flow has a stream on it, and none that is over has bytes left to send.
+    pub(super) fn is_empty(&self) -> bool {
+        self.streams.is_empty() && self.tunnel.mux().open_streams() == 0
     }
 
     fn is_half_open(&self) -> bool {
@@ -157,7 +161,6 @@ impl Engine {
             ping_sent: None,
             retired: false,
             heard_end: false,
-            peer_max: usize::MAX,
             room: 0,
             held: 0,
         });
@@ -229,7 +232,10 @@ impl Engine {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
             let Some(event) = entry.tunnel.poll_event() else { break };
-            entry.last_received = now.time;
+            if entry.phase == TunnelPhase::Closing {
+                // Its last words are on their way, and nobody waits for more of it.
+                continue;
+            }
             match event {
                 TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
                 TunnelEvent::Mux(event) => self.mux_event(now, id, event),
@@ -423,11 +429,7 @@ impl Engine {
         self.pool.retired(id);
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
-            if self
-                .tunnels
-                .get(id)
-                .is_some_and(|t| t.streams.is_empty() && t.tunnel.mux().open_streams() == 0)
-            {
+            if self.tunnels.get(id).is_some_and(TunnelEntry::is_empty) {
                 self.shut_tunnel(now, id);
             }
         }

@@ -209,10 +209,17 @@ impl Mux {
             && self.ending.is_none()
     }
 
+    /// How many more streams the peer takes now (client).
+    pub fn room(&self) -> usize {
+        if !self.takes_streams() {
+            return 0;
+        }
+        self.session.peer_max_streams().saturating_sub(self.books.live + self.books.closing)
+    }
+
     /// Whether the peer takes one more stream now (client).
     pub fn can_open(&self) -> bool {
-        let limit = self.session.peer_max_streams();
-        self.takes_streams() && self.books.live + self.books.closing < limit
+        self.room() > 0
     }
 
     /// Streams that are open: at least one side is not finished.

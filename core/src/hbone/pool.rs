@@ -35,11 +35,13 @@ struct Entry<T, W> {
     /// Tunnels that take streams, oldest first, with the room that each has left.
     open: Vec<(T, usize)>,
     waiters: VecDeque<W>,
+    /// Streams that the last tunnel took when it opened: what peers permit is known only then.
+    carries: Option<usize>,
 }
 
 impl<T, W> Default for Entry<T, W> {
     fn default() -> Self {
-        Entry { dialling: Vec::new(), open: Vec::new(), waiters: VecDeque::new() }
+        Entry { dialling: Vec::new(), open: Vec::new(), waiters: VecDeque::new(), carries: None }
     }
 }
 
@@ -83,7 +85,8 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
     /// How many dials to start for this key now: enough for its waiters, within the bound on tunnels.
     pub fn dials_wanted(&self, key: &K) -> usize {
         let Some(entry) = self.entries.get(key) else { return 0 };
-        let useful = entry.waiters.len().div_ceil(self.limits.streams_per_tunnel.max(1));
+        let carries = entry.carries.unwrap_or(usize::MAX).min(self.limits.streams_per_tunnel).max(1);
+        let useful = entry.waiters.len().div_ceil(carries);
         let possible = self.limits.tunnels_per_key.saturating_sub(entry.dialling.len() + entry.open.len());
         useful.saturating_sub(entry.dialling.len()).min(possible)
     }
@@ -105,7 +108,10 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
         let left = room - served.len();
         match entry.open.iter_mut().find(|(t, _)| *t == tunnel) {
             Some((_, room)) => *room = left,
-            None => entry.open.push((tunnel, left)),
+            None => {
+                entry.carries = Some(room);
+                entry.open.push((tunnel, left));
+            }
         }
         for waiter in &served {
             self.key_of_waiter.remove(waiter);

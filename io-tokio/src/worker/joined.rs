@@ -80,6 +80,10 @@ impl Driver {
             Direction::Backward => (b, a),
         };
         loop {
+            // A hold pauses the pair; interest that comes back brings it here again.
+            if self.table.get(from).is_none_or(|entry| !entry.interest.read) {
+                return;
+            }
             let Some(joint) = self.joints.pairs.get_mut(&(a, b)) else { return };
             let (Some(one), Some(two)) = (self.table.descriptor(a), self.table.descriptor(b)) else { return };
             let outcome = joint.pair.drive(direction, one, two, &mut self.joints.pool, BYTES_PER_TURN);

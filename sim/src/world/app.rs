@@ -364,6 +364,8 @@ pub(super) struct Apps {
     pub(super) ready: std::collections::BTreeSet<AppId>,
     /// Which application received a stream first; an echo brings it back to its sender.
     pub(super) heard_by: BTreeMap<u64, AppId>,
+    /// Applications whose own proxy was killed: their kernel says FIN for it.
+    pub(super) orphans: std::collections::BTreeSet<AppId>,
     /// Streams of which no byte may reach anybody.
     pub(super) forbidden: std::collections::BTreeSet<u64>,
 }

@@ -8,6 +8,7 @@ use culvert_core::engine::boundary::{Input, PodId, WorkloadRef};
 use culvert_core::identity::SpiffeId;
 use culvert_core::mesh::{Delta, MeshFile, PolicyKey, TunnelProtocol, Uid, Workload, WorkloadSpec};
 
+use super::network::Owner;
 use super::node::{Issuing, Joining};
 use super::{NodeId, World};
 
@@ -209,6 +210,11 @@ impl World {
     /// The process is killed: the kernel closes what it had open.
     pub fn kill(&mut self, node: NodeId) {
         for (wire, side) in self.net.ends_of(node) {
+            if let Some(Owner::App(app)) =
+                self.net.wire(wire).map(|wire| wire.end(side.other()).owner.clone())
+            {
+                self.apps.orphans.insert(app);
+            }
             self.net.close(wire, side, false);
         }
         self.nodes[node.0].kill(&mut self.net);

@@ -165,7 +165,8 @@ impl Node {
     /// What the kernel does for a joined pair, one way.
     fn relay(&mut self, net: &mut Network, now: Now, from: SocketId, to: SocketId) {
         let mut space = [0; RELAY];
-        while self.joined.get(&from) == Some(&to) {
+        let wanted = |outcome: &Outcome| matches!(outcome.interest.get(&from), Some(Output::Interest { interest, .. }) if interest.read);
+        while self.joined.get(&from) == Some(&to) && wanted(&self.outcome) {
             let (Some(&(source, near)), Some(&(sink, far))) =
                 (self.sockets.get(&from), self.sockets.get(&to))
             else {

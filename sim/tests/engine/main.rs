@@ -1,4 +1,9 @@
 //! Whole engines in a simulated world. Every test checks all laws of the world besides what its name says.
 
+mod arrival;
+mod dial;
+mod ending;
+mod memory;
 mod mesh;
+mod policy;
 mod relay;

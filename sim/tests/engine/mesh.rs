@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use culvert_core::telemetry::{Event, Path};
+use culvert_core::fault::Fault;
+use culvert_core::limit::Limits;
+use culvert_core::telemetry::{Event, Path, Reason};
 use culvert_sim::world::{Joining, NodeId, Pod, World};
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -40,7 +42,11 @@ pub const KINDS: [Kind; 5] = [Kind::Tunnel, Kind::Joined, Kind::Parted, Kind::Ou
 
 impl Kind {
     pub fn pair(self, seed: u64) -> Pair {
-        let mut world = World::new(seed);
+        self.pair_with(seed, |_| ())
+    }
+
+    pub fn pair_with(self, seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
+        let mut world = World::with_limits(seed, change);
         let near = world.node();
         let far = if self == Kind::Tunnel { world.node() } else { near };
         let a = if self == Kind::Incoming { world.machine() } else { world.pod(near, "a") };
@@ -67,4 +73,18 @@ pub fn paths(world: &World, node: NodeId) -> Vec<Path> {
         _ => None,
     });
     closed.collect()
+}
+
+/// The faults with which a node's connections ended.
+pub fn faults(world: &World, node: NodeId) -> Vec<Fault> {
+    let failed = world.reasons(node).into_iter().filter_map(|reason| match reason {
+        Reason::Failed(fault) => Some(fault),
+        Reason::Completed | Reason::SourceReset | Reason::DestinationReset => None,
+    });
+    failed.collect()
+}
+
+/// Two pods on two nodes whose engines have other limits than the defaults.
+pub fn two_nodes_with(seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
+    Kind::Tunnel.pair_with(seed, change)
 }

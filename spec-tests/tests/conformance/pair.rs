@@ -156,12 +156,13 @@ impl Pair {
         stream
     }
 
-    /// Sends bytes and carries everything.
+    /// Sends bytes and carries everything; fails if the other side stops it.
     pub fn send(&mut self, from_client: bool, stream: StreamId, bytes: &[u8]) {
         for piece in bytes.chunks(50_000) {
             let piece = Bytes::copy_from_slice(piece);
-            while self.sides(from_client).0.mux.send(stream, piece.clone()).is_err() {
+            if self.sides(from_client).0.mux.send(stream, piece.clone()).is_err() {
                 self.settle();
+                self.sides(from_client).0.mux.send(stream, piece).unwrap();
             }
         }
         self.settle();

@@ -33,9 +33,8 @@ impl Engine {
         let old = entry.opened.after(limits.tunnel_max_age) <= now.time;
         let expired = entry.peer.as_ref().is_some_and(|peer| peer.not_after <= now.wall)
             || entry.tunnel.own_not_after().is_some_and(|not_after| not_after <= now.wall);
-        let idle = entry.key.is_some()
-            && entry.streams.is_empty()
-            && entry.idle_since.after(limits.tunnel_idle) <= now.time;
+        let idle =
+            entry.key.is_some() && entry.is_empty() && entry.idle_since.after(limits.tunnel_idle) <= now.time;
         if old || expired || idle || entry.tunnel.mux().should_retire() {
             self.retire_tunnel(now, id);
         }

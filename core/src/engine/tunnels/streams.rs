@@ -36,16 +36,17 @@ impl Engine {
                 if cause == ResetCause::Refused && opening {
                     return self.retry(now, flow, id, stream);
                 }
-                self.stream_reset(now, flow, side, cause, after_end);
+                // A lost tunnel has a reason, which follows.
+                if cause != ResetCause::Tunnel {
+                    self.stream_reset(now, flow, side, cause, after_end);
+                }
             }
             MuxEvent::Writable { stream } => {
                 if let Some((flow, side)) = self.user_of(id, stream) {
                     self.mark_dirty(flow, side.other());
                 }
             }
-            MuxEvent::PeerSettings { max_concurrent_streams } => {
-                self.peer_settings(now, id, max_concurrent_streams)
-            }
+            MuxEvent::PeerSettings { .. } => self.peer_settings(now, id),
             MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
             MuxEvent::Pong => self.pong(now, id),
             MuxEvent::Drained => self.shut_tunnel(now, id),
@@ -65,10 +66,9 @@ impl Engine {
         }
     }
 
-    /// The peer's SETTINGS arrived: the tunnel is open, or its limit has changed.
-    fn peer_settings(&mut self, now: Now, id: TunnelId, max_concurrent_streams: u32) {
+    /// The peer's SETTINGS arrived: the tunnel is open, or has another limit, of which the turn's end tells the pool.
+    fn peer_settings(&mut self, now: Now, id: TunnelId) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        entry.peer_max = usize::try_from(max_concurrent_streams).unwrap_or(usize::MAX);
         if entry.phase != TunnelPhase::Preface {
             return;
         }
@@ -98,20 +98,27 @@ impl Engine {
             return;
         }
         if entry.retired {
-            // The last bytes of a connection may still be queued when nothing more is to come of it.
-            if entry.streams.is_empty() && entry.tunnel.mux().open_streams() == 0 {
+            if entry.is_empty() {
                 self.shut_tunnel(now, id);
             }
             return;
         }
-        let permitted = self.config.limits.streams_per_tunnel.min(entry.peer_max);
-        let room = permitted.saturating_sub(entry.tunnel.mux().open_streams());
+        let mux = entry.tunnel.mux();
+        let own = self.config.limits.streams_per_tunnel.saturating_sub(mux.open_streams());
+        let room = own.min(mux.room());
         if room == entry.room && room != 0 {
             return;
         }
         entry.room = room;
         for flow in self.pool.has_room(id, room) {
             self.open_stream(now, flow, id);
+        }
+        if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
+            self.dial_tunnels(now, &key);
+        }
+        // One that was dialled before a drain began has served those that waited for it.
+        if self.draining.is_some() {
+            self.retire_tunnel(now, id);
         }
     }
 
@@ -140,7 +147,7 @@ impl Engine {
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.far = End::Stream(tunnel, stream);
                     flow.phase = Phase::Opening;
-                    flow.connect_sent = now.time;
+                    flow.asked = now.time;
                     let connection = flow.connection_mut();
                     connection.destination_identity = peer;
                     connection.trace = Some(trace);
@@ -194,7 +201,7 @@ impl Engine {
     /// it: they fail together, and the tunnel takes no more streams (node.md B2).
     pub(in crate::engine) fn connect_timed_out(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        let (End::Stream(tunnel, _), sent) = (flow.far, flow.connect_sent) else { return };
+        let (End::Stream(tunnel, _), sent) = (flow.far, flow.asked) else { return };
         let fault = Fault::Timeout(Stage::ConnectResponse);
         self.retire_tunnel(now, tunnel);
         let silent = self.tunnels.get(tunnel).is_some_and(|t| t.last_received < sent);
@@ -237,8 +244,7 @@ impl Engine {
         for id in self.tunnels.keys() {
             if let Some(entry) = self.tunnels.get_mut(id) {
                 entry.tunnel.mux_mut().set_stream_window(window);
-                entry.tunnel.turn();
-                self.dirty_sockets.insert(entry.socket);
+                self.dirty_tunnels.insert(id);
             }
         }
     }
