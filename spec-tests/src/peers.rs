@@ -3,18 +3,15 @@
 //! Their scripts lie in a folder beside the workspace and their Python packages in an environment inside it. Where either
 //! is absent, tests skip; where `CI=true`, they fail.
 
-mod certificates;
 mod program;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::testbed::{PATIENCE, Process, Stream};
+use crate::testbed::{Certificates, PATIENCE, Process, Stream, workspace};
 
-pub use certificates::Certificates;
 pub use program::{CurlGet, EnvoyClient, EnvoyServer, PythonClient, PythonServer};
 
 /// The command that makes the Python environment.
@@ -75,10 +72,4 @@ fn missing(what: &str) -> Option<Peers> {
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{what}");
     println!("skipped: {what}");
     None
-}
-
-/// The root of the workspace.
-pub(crate) fn workspace() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::canonicalize(here.join("..")).unwrap_or_else(|_| here.to_path_buf())
 }

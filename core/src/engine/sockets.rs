@@ -8,7 +8,7 @@ use super::Engine;
 use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
 use super::timers::Timer;
-use super::tunnels::TunnelId;
+use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
 use crate::telemetry::Event;
 use crate::time::Now;
@@ -93,6 +93,7 @@ impl Engine {
     pub fn read_space(&mut self, socket: SocketId) -> &mut [u8] {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => match self.tunnels.get_mut(tunnel) {
+                Some(entry) if entry.phase == TunnelPhase::Lingering => self.block.space(),
                 Some(entry) if entry.wants_read() => entry.tunnel.read_space(),
                 _ => &mut [],
             },
@@ -177,7 +178,10 @@ impl Engine {
     pub(super) fn socket_read(&mut self, now: Now, socket: SocketId, len: usize) {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                // What comes after our FIN is read only to be dropped.
+                if let Some(entry) =
+                    self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
+                {
                     entry.tunnel.received(len);
                     entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
@@ -193,12 +197,7 @@ impl Engine {
 
     pub(super) fn socket_read_end(&mut self, now: Now, socket: SocketId) {
         match self.sockets.get(socket).map(|entry| entry.user) {
-            Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    entry.tunnel.received_end();
-                    self.dirty_tunnels.insert(tunnel);
-                }
-            }
+            Some(User::Tunnel(tunnel)) => self.tunnel_ended(tunnel),
             Some(User::Flow(flow, side)) => self.end_from(now, flow, side),
             Some(User::Leaving | User::Nobody) | None => {}
         }

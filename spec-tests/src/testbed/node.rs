@@ -12,10 +12,11 @@ use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::limit::Limits;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
+use culvert_linux::netns::Netns;
+use culvert_linux::socket::EXEMPT_MARK;
 use culvert_tokio::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 
-use super::{Mesh, PATIENCE, Process, Stream};
-use crate::peers::{Certificates, workspace};
+use super::{Certificates, Mesh, PATIENCE, Process, Stream, workspace};
 
 /// What connects to the first goes to the second as if the pod had dialled it.
 pub type Forwarded = (SocketAddr, SocketAddr);
@@ -80,8 +81,6 @@ impl NodeSetup {
     /// # Panics
     /// It does not start.
     pub fn start(&self) -> TestNode {
-        let events = Events::default();
-        let record = events.clone();
         let forward = |&(listen, target)| Forward { listen, target, as_if: Listening::Outbound };
         let pod = PodConfig {
             workload: self.workload_ref(),
@@ -90,16 +89,42 @@ impl NodeSetup {
             ports: Ports { outbound: None, inbound: None, ..Ports::default() },
             forwards: self.forwards.iter().map(forward).collect(),
         };
+        self.run(vec![pod], false)
+    }
+
+    /// Starts it in this process for pods in network namespaces, each under the service account of its name, whose traffic
+    /// a redirect brings. The workload, the address and the forwards of this setup are not used.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub fn start_for(&self, pods: &[(&str, &Netns)]) -> TestNode {
+        let pod = |&(name, netns): &(&str, &Netns)| PodConfig {
+            workload: WorkloadRef {
+                namespace: "default".into(),
+                name: name.into(),
+                service_account: name.into(),
+            },
+            netns: Some(netns.try_clone().unwrap()),
+            address: None,
+            ports: Ports::default(),
+            forwards: Vec::new(),
+        };
+        self.run(pods.iter().map(pod).collect(), true)
+    }
+
+    fn run(&self, pods: Vec<PodConfig>, redirected: bool) -> TestNode {
+        let events = Events::default();
+        let record = events.clone();
         let config = NodeConfig {
-            pods: vec![pod],
+            pods,
             workers: self.workers,
             limits: self.limits.clone(),
             local: Local::default(),
             compat: Compat::Culvert,
-            original_source: OriginalSource::Never,
-            bind_pod_address: true,
+            original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
+            bind_pod_address: !redirected,
             join: true,
-            mark: None,
+            mark: redirected.then_some(EXEMPT_MARK),
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),
             on_event: Arc::new(move |_, event| record.push(event.clone())),

@@ -26,21 +26,21 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(limits: Limits) -> Option<Scene> {
-        let mut pair = Pair::new()?;
+    fn new(limits: Limits) -> Scene {
+        let mut pair = Pair::new();
         let other = Address::take();
         pair.mesh = pair.mesh.workload_as("other", "server", &[other.ip]);
-        let mut other_node = NodeSetup::new(&pair.mesh, "other", other.ip, &pair.peers.certificates);
+        let mut other_node = NodeSetup::new(&pair.mesh, "other", other.ip, &pair.certificates);
         other_node.workload.1 = "server".to_owned();
         let client = pair.client_node().forward(pair.client.port(8000), other.port(7000)).limits(limits);
-        Some(Scene {
+        Scene {
             client: client.start(),
             server: pair.server_node().spawn(),
             _programs: [Server::start(pair.server.port(7000), echo), Server::start(other.port(7000), echo)],
             _other_node: other_node.start(),
             other,
             pair,
-        })
+        }
     }
 
     /// Eight callers of the stalled server at once, each with how long it took to fail; meanwhile the other server is
@@ -86,7 +86,7 @@ fn spread(times: &[Duration]) -> Duration {
 
 #[test]
 fn callers_of_a_peer_that_never_answered_fail_after_one_deadline() {
-    let Some(scene) = Scene::new(Limits::default()) else { return };
+    let scene = Scene::new(Limits::default());
     scene.server.process.signal(libc::SIGSTOP);
     let times = scene.all_fail_together();
     let deadline = Limits::default().tls_handshake;
@@ -102,7 +102,7 @@ fn callers_of_a_peer_that_never_answered_fail_after_one_deadline() {
 fn callers_on_an_open_tunnel_that_stalls_fail_after_one_deadline_and_it_is_retired() {
     let deadline = Duration::from_secs(2);
     let limits = Limits { connect_response: deadline, ..Limits::default() };
-    let Some(scene) = Scene::new(limits) else { return };
+    let scene = Scene::new(limits);
     let mut held = converse(scene.pair.entry(7000));
     held.write_all(b"x").unwrap();
     assert_eq!(take(&held, 1).unwrap(), b"x");

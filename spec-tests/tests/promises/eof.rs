@@ -49,7 +49,7 @@ fn all_reset(streams: &[TcpStream]) {
 
 #[test]
 fn a_server_that_resets_is_a_reset() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let number = AtomicU64::new(0);
     let _server = Server::start(pair.server.port(7000), move |mut stream| {
         let nth = number.fetch_add(1, Ordering::SeqCst);
@@ -66,7 +66,7 @@ fn a_server_that_resets_is_a_reset() {
 
 #[test]
 fn a_client_that_resets_is_a_reset() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let (ends, ended) = std::sync::mpsc::channel();
     let _server = Server::start(pair.server.port(7000), move |stream| {
         let _receiver = ends.send(hear(&stream, PATIENCE));
@@ -97,7 +97,7 @@ fn program_that_pours() {
 
 #[test]
 fn a_server_that_is_killed_is_a_reset() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "eof::program_that_pours", "--ignored", "--nocapture"]);
     command.env("CULVERT_TEST_POUR", pair.server.port(7000).to_string());
@@ -111,7 +111,7 @@ fn a_server_that_is_killed_is_a_reset() {
 
 #[test]
 fn a_killed_proxy_of_the_server_is_a_reset() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let _server = Server::start(pair.server.port(7000), pour);
     let mut server_node = pair.server_node().spawn();
     let client_node = pair.client_node().start();
@@ -125,7 +125,7 @@ fn a_killed_proxy_of_the_server_is_a_reset() {
 
 /// The applications of both ends, of which none has said FIN.
 fn a_killed_proxy(client_side: bool) {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let (ends, ended) = std::sync::mpsc::channel();
     // Sends little, so that nothing is left unread when its proxy dies: that would be a reset in any case.
     let _server = Server::start(pair.server.port(7000), move |mut stream| {
@@ -159,7 +159,7 @@ fn a_killed_proxy_of_the_server_is_a_reset_for_both_applications() {
 
 #[test]
 fn a_policy_that_cuts_is_a_reset() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let _server = Server::start(pair.server.port(7000), pour);
     let (server_node, _client_node) = (pair.server_node().start(), pair.client_node().start());
     let streams = flowing(pair.entry(7000));
@@ -172,7 +172,7 @@ fn a_policy_that_cuts_is_a_reset() {
 
 #[test]
 fn a_node_that_drains_delivers_what_it_has_taken() {
-    let Some(pair) = Pair::new() else { return };
+    let pair = Pair::new();
     let _server = Server::start(pair.server.port(7000), echo);
     let (server_node, client_node) = (pair.server_node().start(), pair.client_node().start());
     let streams: Vec<TcpStream> = (0..50).map(|_| converse(pair.entry(7000))).collect();

@@ -4,5 +4,6 @@
 
 mod deadlines;
 mod eof;
+mod exhaustion;
 mod isolation;
 mod pair;

@@ -1,16 +1,23 @@
-//! The PKI that the peers and our nodes share: made once, in the target directory.
+//! The PKI of a test: that of the foreign peers, or one made here.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use culvert_core::identity::SpiffeId;
 use culvert_tokio::{CredentialSource, Material};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use tempfile::TempDir;
 
 use super::workspace;
 
@@ -21,12 +28,40 @@ use super::workspace;
 pub struct Certificates {
     /// The directory.
     pub dir: PathBuf,
+    _temporary: Option<Arc<TempDir>>,
 }
 
-/// Days after which the PKI is made anew; its leaves are valid for a year.
+/// Days after which the PKI of the peers is made anew; its leaves are valid for a year.
 const DAYS: u64 = 100;
 
 impl Certificates {
+    /// A new authority with certificates for `names`.
+    ///
+    /// # Panics
+    /// The file system refuses.
+    pub fn issue(names: &[&str]) -> Certificates {
+        let temporary = tempfile::tempdir().unwrap();
+        let dir = temporary.path().to_path_buf();
+        let mut root = CertificateParams::default();
+        root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+        fs::write(dir.join("ca.crt"), root.pem()).unwrap();
+        for name in names {
+            let id = format!("spiffe://cluster.local/ns/default/sa/{name}");
+            let mut leaf = CertificateParams::default();
+            leaf.subject_alt_names = vec![SanType::URI(id.as_str().try_into().unwrap())];
+            leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            leaf.extended_key_usages =
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate().unwrap();
+            let leaf = leaf.signed_by(&key, &root).unwrap();
+            fs::write(dir.join(format!("{name}.crt")), leaf.pem()).unwrap();
+            fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        Certificates { dir, _temporary: Some(Arc::new(temporary)) }
+    }
+
     /// Those that `script` makes, or made lately.
     ///
     /// # Panics
@@ -37,7 +72,7 @@ impl Certificates {
         let dir = target.join(format!("interop-certs-{}", days / DAYS));
         if !dir.is_dir() {
             // Several tests may find it missing at once: whoever is first to rename has made it.
-            let making = tempfile::tempdir_in(&target).unwrap_or_else(|error| panic!("{error}"));
+            let making = tempfile::tempdir_in(&target).unwrap();
             let made = making.path().join("certs");
             let output = Command::new(script).arg(&made).output();
             let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
@@ -46,7 +81,7 @@ impl Certificates {
                 assert!(dir.is_dir(), "{}: {error}", dir.display());
             }
         }
-        Certificates { dir }
+        Certificates { dir, _temporary: None }
     }
 
     /// Writes the credentials of `names` as `culvert node --credentials` reads them.
