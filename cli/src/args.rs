@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use culvert_core::limit::Limits;
 
 use crate::failure::Failure;
 
+mod limit;
 mod value;
 
+pub use limit::LimitSetting;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.
@@ -21,8 +24,8 @@ const ABOUT: &str = "An ambient service mesh: no sidecars, no changes to applica
 
 const EXAMPLES: &str = "\
 Examples:
-  culvert demo                      see the mesh work on this machine (root, for network namespaces)
-  culvert demo --loopback           the same without root, on 127.0.0.0/8
+  culvert demo                      see the mesh work on this machine; root is not needed
+  culvert demo --loopback           the same without network namespaces, on 127.77.0.0/16
   culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
   culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
 
@@ -38,7 +41,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the node proxy for one workload, or for several pods
-    #[command(long_about = NODE_HELP, after_long_help = NODE_EXAMPLES)]
+    #[command(long_about = NODE_HELP, after_long_help = node_examples())]
     Node(NodeArgs),
     /// Capture a pod's traffic for the node, or stop to
     #[command(subcommand)]
@@ -52,6 +55,9 @@ pub enum Command {
     Bench(BenchArgs),
     /// Print the version, the commit and the cryptographic module
     Version,
+    /// Try whether the demo's network namespaces can be built here
+    #[command(hide = true)]
+    DemoProbe,
     /// Run one of the demo's plain programs
     #[command(hide = true)]
     DemoProgram(DemoProgramArgs),
@@ -74,6 +80,10 @@ Examples:
   Without a redirect: connections to 127.0.0.1:9000 go to 10.0.0.7:80 through the mesh:
     culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca \\
       --forward 127.0.0.1:9000=10.0.0.7:80";
+
+fn node_examples() -> String {
+    format!("{NODE_EXAMPLES}\n\n{}", limit::table())
+}
 
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -104,6 +114,42 @@ pub struct NodeArgs {
     /// Take connections to LISTEN as if the workload had made them to TARGET (repeatable, with --workload)
     #[arg(long = "forward", value_name = "LISTEN=TARGET")]
     pub forwards: Vec<Forward>,
+    /// Whether applications see the client's address: where permitted, always, or never
+    #[arg(long, value_enum, default_value_t = OriginalSource::BestEffort, env = "ENABLE_ORIG_SRC", value_name = "WHEN")]
+    pub original_source: OriginalSource,
+    /// Send traffic between two pods of this node through a tunnel, too
+    #[arg(long)]
+    pub no_same_node: bool,
+    /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
+    #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]
+    pub compat: Compatibility,
+    /// Change a limit (repeatable; the long --help lists them)
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    pub limits: Vec<LimitSetting>,
+}
+
+/// Whether applications see the client's address (`ENABLE_ORIG_SRC`, node.md row 14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OriginalSource {
+    /// Where the redirect and the kernel permit it.
+    #[default]
+    BestEffort,
+    /// Always: a connection that cannot show it is refused.
+    #[value(alias = "true")]
+    Required,
+    /// Never.
+    #[value(alias = "false")]
+    Never,
+}
+
+/// Whose semantics policies have that are named and have not arrived (node.md B5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Compatibility {
+    /// Wait, then deny.
+    #[default]
+    Culvert,
+    /// Skip them.
+    Istio,
 }
 
 /// Whom a node serves.
@@ -135,6 +181,14 @@ pub struct NodeSettings {
     pub keys: KeySource,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
+    /// Whether applications see the client's address.
+    pub original_source: OriginalSource,
+    /// Whether two pods of this node meet in the proxy.
+    pub same_node: bool,
+    /// How missing policies are taken.
+    pub compat: Compatibility,
+    /// Every bound.
+    pub limits: Limits,
     /// Where tunnels are taken.
     pub hbone_port: u16,
 }
@@ -159,7 +213,21 @@ impl NodeArgs {
             (None, Some(dir)) => KeySource::Ca(dir),
             (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
         };
-        Ok(NodeSettings { mesh: self.mesh, served, keys, workers: self.workers, hbone_port: self.hbone_port })
+        let mut limits = Limits::default();
+        for limit in &self.limits {
+            limit.apply(&mut limits);
+        }
+        Ok(NodeSettings {
+            mesh: self.mesh,
+            served,
+            keys,
+            workers: self.workers,
+            original_source: self.original_source,
+            same_node: !self.no_same_node,
+            compat: self.compat,
+            limits,
+            hbone_port: self.hbone_port,
+        })
     }
 }
 
@@ -272,7 +340,7 @@ pub struct DemoArgs {
     /// One JSON object a line, a summary last
     #[arg(long)]
     pub json: bool,
-    /// Without network namespaces: everything on 127.0.0.0/8, no root needed
+    /// Without network namespaces: everything on 127.77.0.0/16
     #[arg(long)]
     pub loopback: bool,
 }
@@ -341,7 +409,7 @@ pub struct DemoProgramArgs {
 #[derive(Debug)]
 pub enum Parsed {
     /// A command to run.
-    Command(Command),
+    Command(Box<Command>),
     /// Help that was asked for: to be printed, with success.
     Text(String),
 }
@@ -357,7 +425,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Fa
         .try_get_matches_from(arguments)
         .and_then(|matches| CommandLine::from_arg_matches(&matches));
     match matched {
-        Ok(line) => Ok(Parsed::Command(line.command)),
+        Ok(line) => Ok(Parsed::Command(Box::new(line.command))),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Parsed::Text(error.to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -147,6 +147,13 @@ impl Ca {
         Ok(ca)
     }
 
+    /// Makes a CA that exists in memory only and is gone with the process.
+    pub fn ephemeral(trust_domain: &str) -> Result<Ca, CaError> {
+        check_trust_domain(trust_domain)?;
+        // Stands for a directory in messages only.
+        Ca::from_files(Path::new("(memory)"), new_root(trust_domain)?)
+    }
+
     /// Opens the CA in `dir`, which must exist.
     pub fn open(dir: &Path) -> Result<Ca, CaError> {
         let files = store::open(dir)?.ok_or_else(|| CaError::Absent(dir.into()))?;

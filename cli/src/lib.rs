@@ -29,7 +29,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             print!("{text}");
             Ok(())
         }
-        args::Parsed::Command(command) => run::run(command),
+        args::Parsed::Command(command) => run::run(*command),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

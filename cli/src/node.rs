@@ -11,15 +11,16 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
-use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
 use culvert_linux::redirect;
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{CredentialSource, Forward, Listening, Node, NodeConfig, PodConfig, Ports};
+use culvert_tokio::{
+    CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
+};
 
-use crate::args::{KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
+use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{DevelopmentCa, Directory};
 use crate::failure::Failure;
@@ -60,11 +61,8 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
     }
     log::line(&serde_json::json!({"event": "ready", "pid": std::process::id()}));
-    loop {
-        match happened.recv() {
-            Ok(Happened::Mesh(change)) => reload(&node, &settings.mesh, change),
-            Ok(Happened::Stop) | Err(_) => break,
-        }
+    while let Ok(Happened::Mesh(change)) = happened.recv() {
+        reload(&node, &settings.mesh, change);
     }
     log::line(&serde_json::json!({"event": "draining", "seconds": GRACE.as_secs()}));
     node.drain(GRACE);
@@ -107,13 +105,16 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let config = NodeConfig {
-        keep_source: !forwarding && pods.iter().all(redirected),
+        original_source: original_source(settings.original_source, forwarding, &pods),
         bind_pod_address: forwarding,
         pods,
         workers,
-        limits: Limits::default(),
-        local: Local::default(),
-        compat: Compat::Culvert,
+        limits: settings.limits.clone(),
+        local: Local { same_node: settings.same_node, ..Local::default() },
+        compat: match settings.compat {
+            Compatibility::Culvert => Compat::Culvert,
+            Compatibility::Istio => Compat::Istio,
+        },
         join: true,
         mark: may_mark().then_some(EXEMPT_MARK),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
@@ -185,6 +186,17 @@ fn in_namespace(workload: &WorkloadName, netns: &Path) -> Result<PodConfig, Fail
     })
 }
 
+fn original_source(asked: args::OriginalSource, forwarding: bool, pods: &[PodConfig]) -> OriginalSource {
+    match asked {
+        args::OriginalSource::Required => OriginalSource::Required,
+        args::OriginalSource::Never => OriginalSource::Never,
+        args::OriginalSource::BestEffort if !forwarding && pods.iter().all(redirected) => {
+            OriginalSource::BestEffort
+        }
+        args::OriginalSource::BestEffort => OriginalSource::Never,
+    }
+}
+
 /// A client's address can be kept only where the redirect brings the application's answers back to the proxy.
 fn redirected(pod: &PodConfig) -> bool {
     let state = match &pod.netns {
@@ -210,7 +222,7 @@ fn key_source(keys: &KeySource) -> Result<Box<dyn CredentialSource>, Failure> {
                 "warning": "for development on one machine: whoever can read its key can be anyone in this mesh",
             }));
             let ca = Ca::open_or_init(dir, crate::args::DEFAULT_TRUST_DOMAIN)?;
-            Box::new(FromCa(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY)))
+            Box::new(FromCa(Arc::new(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY))))
         }
     })
 }

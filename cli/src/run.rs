@@ -6,7 +6,7 @@ use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
 use crate::bench;
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
-use crate::demo::programs;
+use crate::demo::{self, programs};
 use crate::failure::Failure;
 use crate::node;
 use crate::redirect;
@@ -43,14 +43,11 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Node(args) => node::run(args),
         Command::Redirect(command) => redirect::run(&command),
-        Command::Demo(_) => Err(absent("demo")),
+        Command::Demo(args) => demo::start(&args),
         Command::Bench(args) => bench::run(args),
+        Command::DemoProbe => demo::probe(),
         Command::DemoProgram(args) => demo_program(&args),
     }
-}
-
-fn absent(command: &str) -> Failure {
-    Failure::new(format!("this build has no `culvert {command}`"))
 }
 
 fn demo_program(args: &DemoProgramArgs) -> Result<(), Failure> {

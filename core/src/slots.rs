@@ -111,7 +111,7 @@ mod tests {
         let a = slots.insert("a");
         assert_eq!(slots.remove(a), Some("a"));
         let b = slots.insert("b");
-        assert_eq!(a.slot(), b.slot());
+        assert_eq!(a.parts().0, b.parts().0);
         assert_eq!(slots.get(a), None);
         assert_eq!(slots.get(b), Some(&"b"));
         assert_eq!(slots.remove(a), None);

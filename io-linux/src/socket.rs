@@ -120,6 +120,14 @@ pub fn abort_on_close(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket.as_fd()).set_linger(Some(Duration::ZERO))
 }
 
+/// Undoes [`abort_on_close`]: the close sends what is queued, then FIN.
+///
+/// # Errors
+/// The descriptor is not a socket.
+pub fn finish_on_close(socket: impl AsFd) -> io::Result<()> {
+    SockRef::from(&socket.as_fd()).set_linger(None)
+}
+
 /// Ends a connection at once: queued bytes are dropped and the peer gets RST.
 ///
 /// # Errors

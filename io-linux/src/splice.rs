@@ -9,6 +9,7 @@
 //! let (mut pair, mut pool) = (SplicePair::default(), PipePool::new(64));
 //! while !pair.is_finished() {
 //!     for direction in [Direction::Forward, Direction::Backward] {
+//!         // When a direction is `Step::Finished` the caller decides whether its target is sent FIN.
 //!         pair.drive(direction, &a, &b, &mut pool, 1 << 20)?;
 //!     }
 //!     wait(pair.interest(Side::A), pair.interest(Side::B));
@@ -27,7 +28,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use thiserror::Error;
 
-use crate::socket;
 use crate::sys;
 
 use pipe::Pipe;
@@ -58,7 +58,7 @@ pub enum Step {
     BlockedOnRead,
     /// The target takes no more; bytes are held in the pipe.
     BlockedOnWrite,
-    /// The source has ended, all of it has arrived, and the target was told so by FIN.
+    /// The source has ended and all of it has arrived. Whether the target is told so by FIN is for the caller to decide.
     Finished,
 }
 
@@ -105,7 +105,6 @@ impl Splice {
                 return Ok(Step::BlockedOnWrite);
             }
             if self.ended {
-                socket::shutdown_write(target).map_err(SpliceError::Target)?;
                 return Ok(Step::Finished);
             }
             if self.moved >= stop {

@@ -31,6 +31,9 @@ pub trait CredentialSource: Send + 'static {
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
 }
 
+/// Told why a credential cannot be had, on the thread that fetches.
+pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
+
 pub(crate) enum Request {
     Need { id: SpiffeId, worker: usize },
     Stop,
@@ -51,7 +54,7 @@ pub(crate) struct Service {
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
     pub(crate) workers: Vec<UnboundedSender<Command>>,
-    pub(crate) on_fault: Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>,
+    pub(crate) on_fault: OnCredentialFault,
 }
 
 impl Service {
@@ -66,7 +69,12 @@ impl Service {
             match requests.recv_timeout(wait) {
                 Ok(Request::Need { id, worker }) => match held.get(&id) {
                     Some(held) => self.send(worker, &id, Ok(held.credential.clone())),
-                    None => wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new())).1.push(worker),
+                    None => {
+                        let (_, workers) = wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new()));
+                        if !workers.contains(&worker) {
+                            workers.push(worker);
+                        }
+                    }
                 },
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}

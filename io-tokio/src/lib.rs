@@ -9,5 +9,7 @@ mod node;
 mod ready;
 mod worker;
 
-pub use credentials::{CredentialSource, Material};
-pub use node::{Forward, Listening, Node, NodeConfig, NodeError, PodConfig, Ports};
+pub use credentials::{CredentialSource, Material, OnCredentialFault};
+pub use node::{
+    Applying, Forward, Listening, Node, NodeConfig, NodeError, OnEvent, OriginalSource, PodConfig, Ports,
+};

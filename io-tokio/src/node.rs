@@ -10,7 +10,6 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
-use culvert_core::identity::SpiffeId;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
@@ -22,7 +21,7 @@ use rustls::crypto::{CryptoProvider, SecureRandom};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
-use crate::credentials::{CredentialSource, Request, Service};
+use crate::credentials::{CredentialSource, OnCredentialFault, Request, Service};
 use crate::worker::{Command, ListenerSpec, PodSockets, Worker};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
@@ -71,6 +70,18 @@ impl Forward {
     }
 }
 
+/// Whether applications see the client's address (`ENABLE_ORIG_SRC`, node.md row 14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OriginalSource {
+    /// Where the kernel permits it.
+    #[default]
+    BestEffort,
+    /// Always: a connection that cannot show it fails.
+    Required,
+    /// Never.
+    Never,
+}
+
 /// One pod that the node serves.
 #[derive(Debug)]
 pub struct PodConfig {
@@ -86,6 +97,9 @@ pub struct PodConfig {
     pub forwards: Vec<Forward>,
 }
 
+/// Told of every event with the number of the worker, on that worker's thread: it must not block.
+pub type OnEvent = Arc<dyn Fn(usize, &Event) + Send + Sync>;
+
 /// Everything a node is started with.
 pub struct NodeConfig {
     /// The pods.
@@ -98,8 +112,8 @@ pub struct NodeConfig {
     pub local: Local,
     /// How unknown policies are treated.
     pub compat: Compat,
-    /// Whether a client's address is kept towards the application, where permitted (node.md row 14).
-    pub keep_source: bool,
+    /// Whether a client's address is kept towards the application (node.md row 14).
+    pub original_source: OriginalSource,
     /// Whether dials for a pod bind the pod's address: for pods that are loopback addresses of one namespace.
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
@@ -111,9 +125,9 @@ pub struct NodeConfig {
     /// Where credentials come from.
     pub credentials: Box<dyn CredentialSource>,
     /// Told of every event, on a worker's thread: it must not block.
-    pub on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    pub on_event: OnEvent,
     /// Told why a credential cannot be had.
-    pub on_credential_fault: Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>,
+    pub on_credential_fault: OnCredentialFault,
 }
 
 /// Why a node did not start.
@@ -135,6 +149,18 @@ pub enum NodeError {
     /// The provider gave no randomness.
     #[error("no randomness for the node's seed")]
     Randomness,
+}
+
+/// Facts on their way to the workers. They arrive whether anybody waits or not.
+#[derive(Debug)]
+pub struct Applying(std_mpsc::Receiver<()>);
+
+impl Applying {
+    /// Waits until every worker decides by the new facts, and moves no byte that they may forbid.
+    pub fn wait(self) {
+        // Nothing is ever sent: the last worker that has the facts, or has ended, closes the channel.
+        let _closed = self.0.recv();
+    }
 }
 
 /// A running node proxy. Dropping it ends every connection.
@@ -179,7 +205,7 @@ impl Node {
                 seed: seed.child(&format!("worker-{number}")),
                 local: config.local.clone(),
                 compat: config.compat,
-                keep_source: config.keep_source,
+                keep_source: config.original_source != OriginalSource::Never,
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
             };
@@ -203,6 +229,7 @@ impl Node {
                 clock,
                 pods: sockets,
                 mark: config.mark,
+                original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
             };
@@ -239,13 +266,16 @@ impl Node {
     }
 
     /// Replaces the facts; every worker judges what the change affects before another byte of it moves.
-    pub fn apply(&self, snapshot: Arc<Snapshot>) {
+    pub fn apply(&self, snapshot: Arc<Snapshot>) -> Applying {
         let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = Arc::new(current.diff_to(&snapshot));
         *current = snapshot.clone();
+        let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
-            let _gone = worker.send(Command::Apply { snapshot: snapshot.clone(), changed: changed.clone() });
+            let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
+            let _gone = worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
     }
 
     /// Accepts nothing new, finishes what is alive, aborts what is left after `grace`. Follow with [`Node::join`].

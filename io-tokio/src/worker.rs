@@ -15,7 +15,6 @@ use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::mesh::{Changed, Snapshot};
-use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
 use culvert_linux::netns::Netns;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,6 +22,7 @@ use tokio::time::Sleep;
 
 use crate::clock::Clock;
 use crate::credentials::Request;
+use crate::node::{OnEvent, OriginalSource};
 use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
@@ -30,9 +30,19 @@ use table::SocketTable;
 
 /// What a node tells its workers.
 pub(crate) enum Command {
-    Apply { snapshot: Arc<Snapshot>, changed: Arc<Changed> },
-    Credential { id: SpiffeId, outcome: Result<Arc<Credential>, IdentityFault> },
-    Drain { until: Time },
+    /// `in_force` is dropped once the engine has taken the facts in.
+    Apply {
+        snapshot: Arc<Snapshot>,
+        changed: Arc<Changed>,
+        in_force: std_mpsc::Sender<()>,
+    },
+    Credential {
+        id: SpiffeId,
+        outcome: Result<Arc<Credential>, IdentityFault>,
+    },
+    Drain {
+        until: Time,
+    },
     Stop,
 }
 
@@ -73,8 +83,9 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) pods: Vec<PodSockets>,
     pub(crate) mark: Option<u32>,
+    pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
-    pub(crate) on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    pub(crate) on_event: OnEvent,
 }
 
 impl Worker {
@@ -100,8 +111,9 @@ struct Driver {
     inbox: UnboundedReceiver<Command>,
     pods: Vec<PodSockets>,
     mark: Option<u32>,
+    original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
-    on_event: Arc<dyn Fn(usize, &Event) + Send + Sync>,
+    on_event: OnEvent,
     ready: Arc<ReadyQueue>,
     table: SocketTable,
     joints: Joints,
@@ -122,6 +134,7 @@ impl Driver {
             inbox,
             pods: worker.pods,
             mark: worker.mark,
+            original_source: worker.original_source,
             requests: worker.requests,
             on_event: worker.on_event,
             table: SocketTable::new(ready.clone()),
@@ -145,8 +158,9 @@ impl Driver {
         while let Poll::Ready(command) = self.inbox.poll_recv(cx) {
             let now = self.clock.now();
             match command {
-                Some(Command::Apply { snapshot, changed }) => {
+                Some(Command::Apply { snapshot, changed, in_force }) => {
                     self.engine.handle_input(now, Input::Apply { snapshot, changed });
+                    drop(in_force);
                 }
                 Some(Command::Credential { id, outcome }) => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });

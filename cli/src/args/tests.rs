@@ -6,7 +6,7 @@ fn parsed(line: &str) -> Result<Parsed, Failure> {
 
 fn command(line: &str) -> Command {
     match parsed(line) {
-        Ok(Parsed::Command(command)) => command,
+        Ok(Parsed::Command(command)) => *command,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -14,7 +14,10 @@ fn command(line: &str) -> Command {
 fn failure(line: &str) -> Failure {
     match parsed(line) {
         Err(failure) => failure,
-        Ok(Parsed::Command(Command::Node(node))) => node.settings().unwrap_err(),
+        Ok(Parsed::Command(command)) => match *command {
+            Command::Node(node) => node.settings().unwrap_err(),
+            other => panic!("{other:?}"),
+        },
         Ok(other) => panic!("{line}: {other:?}"),
     }
 }

@@ -28,6 +28,21 @@ pub enum ValueError {
     /// A forward to port 0 has nowhere to go.
     #[error("the target's port must not be 0")]
     TargetPort,
+    /// Not of the form `NAME=VALUE`.
+    #[error("expected NAME=VALUE, such as connect-response=15s")]
+    Limit,
+    /// No bound of this name.
+    #[error("no limit has this name; `culvert node --help` lists them")]
+    LimitName,
+    /// Not a time.
+    #[error("expected a number and a unit (ms, s, m or h), such as 10s")]
+    LimitTime,
+    /// Not a count.
+    #[error("expected a number above 0")]
+    LimitCount,
+    /// Not a size, or too large for what it bounds.
+    #[error("expected bytes with or without KiB, MiB or GiB, such as 4MiB; windows below 2GiB")]
+    LimitBytes,
     /// Not a duration.
     #[error("expected a number and a unit (s, m, h or d), such as 24h")]
     Duration,

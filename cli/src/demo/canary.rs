@@ -18,6 +18,21 @@ pub const MAX_CANARY_BYTES: usize = BLOCK - DIGITS - 1;
 pub struct Canary(String);
 
 impl Canary {
+    /// What the mesh carries, which nobody on the wire may see.
+    pub fn mesh(run: u64) -> Canary {
+        Canary::new("mesh", run)
+    }
+
+    /// What leaves the mesh in clear: whoever watches the wire must see it.
+    pub fn passthrough(run: u64) -> Canary {
+        Canary::new("passthrough", run)
+    }
+
+    /// What a machine outside the mesh sends, in clear by its nature.
+    pub fn outsider(run: u64) -> Canary {
+        Canary::new("outsider", run)
+    }
+
     /// A canary of a label and a number that differs from run to run; a long label is cut.
     pub fn new(label: &str, run: u64) -> Canary {
         let mut text = format!("canary-{run:016x}-{label}");

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::place::NAMESPACE;
+use crate::args::DEFAULT_TRUST_DOMAIN;
+
 /// How a flow got from its source to its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -153,6 +156,10 @@ impl<W: Write> Printer<W> {
             Format::Json => self.json(&SummaryLine { summary: *summary })?,
             Format::Table => {
                 writeln!(self.out)?;
+                writeln!(
+                    self.out,
+                    "sa/NAME is the identity spiffe://{DEFAULT_TRUST_DOMAIN}/ns/{NAMESPACE}/sa/NAME"
+                )?;
                 writeln!(self.out, "{} of {} flows as they must be", summary.ok, summary.flows)?;
                 writeln!(
                     self.out,
@@ -186,12 +193,12 @@ const HEADINGS: [&str; COLUMNS] =
 /// Width of each column, and whether it is set to the right.
 const LAYOUT: [(usize, bool); COLUMNS] = [
     (21, false),
-    (8, false),
-    (8, false),
+    (11, false),
+    (11, false),
     (9, false),
     (7, false),
-    (25, false),
-    (9, true),
+    (20, false),
+    (8, true),
     (9, true),
     (8, true),
 ];
@@ -199,14 +206,18 @@ const LAYOUT: [(usize, bool); COLUMNS] = [
 fn cells(flow: &FlowResult) -> [String; COLUMNS] {
     // One namespace holds them all; people need not read it in every line.
     let short = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+    let who = |place: &str, identity: &str| match identity {
+        "" => short(place),
+        _ => format!("sa/{}", short(identity)),
+    };
     let mark = if flow.ok { "✓" } else { "✗" };
     [
         format!("{mark} {}", flow.name),
-        short(&flow.source),
-        short(&flow.destination),
+        who(&flow.source, &flow.source_identity),
+        who(&flow.destination, &flow.destination_identity),
         flow.path.to_string(),
         flow.verdict.to_string(),
-        if flow.policy.is_empty() { "-".to_owned() } else { flow.policy.clone() },
+        if flow.policy.is_empty() { "-".to_owned() } else { short(&flow.policy) },
         size(flow.bytes_sent),
         size(flow.bytes_received),
         flow.latency_us.map_or_else(|| "-".to_owned(), latency),

@@ -22,7 +22,7 @@ mod judge;
 use judge::{Merged, Seen};
 
 /// The port of the first scenario's server; the others follow, so that each flow has an address of its own.
-const FIRST_PORT: u16 = 7100;
+pub(super) const FIRST_PORT: u16 = 7100;
 /// How long a program may take for any one thing. 64 MiB through a debug build on a busy machine fit in it.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long nodes may take to record a flow that has ended.
@@ -120,8 +120,8 @@ impl Runner {
             summary.ok += u64::from(result.ok);
             printer.flow(&result).map_err(DemoError::Output)?;
         }
-        summary.canary_leaks = world.seen_on_wire(&self.canary(FlowPath::Hbone, Place::Frontend))?;
-        summary.canary_seen_plain = world.seen_on_wire(&self.canary(FlowPath::Plaintext, Place::Frontend))?;
+        summary.canary_leaks = world.seen_on_wire(&Canary::mesh(self.run))?;
+        summary.canary_seen_plain = world.seen_on_wire(&Canary::passthrough(self.run))?;
         printer.summary(&summary).map_err(DemoError::Output)?;
         Ok(summary)
     }
@@ -257,11 +257,10 @@ impl Runner {
 
     /// The canary of a flow: those of the mesh share one, which must not be seen; plaintext flows have others.
     fn canary(&self, path: FlowPath, source: Place) -> Canary {
-        let label = match (path, source) {
-            (_, Place::Outsider) => "outsider",
-            (FlowPath::Plaintext, _) => "passthrough",
-            _ => "mesh",
-        };
-        Canary::new(label, self.run)
+        match (path, source) {
+            (_, Place::Outsider) => Canary::outsider(self.run),
+            (FlowPath::Plaintext, _) => Canary::passthrough(self.run),
+            _ => Canary::mesh(self.run),
+        }
     }
 }

@@ -92,8 +92,8 @@ pub fn all() -> Vec<Scenario> {
         scenario("cross-node", Frontend, Orders, echo(), hbone),
         scenario("same-node", Frontend, Cart, echo(), local),
         scenario("denied-identity", Cart, Orders, echo(), denied(refused, None)),
-        scenario("meshed-under-strict", Cart, Payments, echo(), hbone),
-        scenario("plaintext-under-strict", Outsider, Payments, echo(), denied(refused, Some(STRICT_POLICY))),
+        scenario("meshed-to-strict", Cart, Payments, echo(), hbone),
+        scenario("plaintext-to-strict", Outsider, Payments, echo(), denied(refused, Some(STRICT_POLICY))),
         scenario("passthrough", Frontend, Outsider, echo(), plaintext),
         scenario("half-close", Frontend, Orders, half_close, hbone),
         scenario("bulk-upload", Frontend, Orders, upload, hbone),
@@ -126,7 +126,7 @@ mod tests {
     fn names_differ_and_fit_the_table() {
         let mut names: Vec<&str> = all().iter().map(|scenario| scenario.name).collect();
         let count = names.len();
-        assert!(names.iter().all(|name| name.len() <= 22));
+        assert!(names.iter().all(|name| name.len() <= 19));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::by_hand;
 use super::report::{Format, Printer};
 use super::runner::{DemoError, Interrupt, Runner};
 use super::scenario;
@@ -13,25 +14,29 @@ use crate::signal;
 /// Shows every scenario in the world that `make` makes, and takes the world away again, on Ctrl-C too.
 ///
 /// Call it while the process has one thread. The world is made after the signals are taken care of, so an interrupted
-/// demo still drops it.
+/// demo still drops it. `make` is told the number that makes the canaries of this run differ from those of others.
 ///
 /// # Errors
 ///
 /// Where the demo could not be carried out, and where a flow was not as it must be.
 pub fn show<W: World>(
     format: Format,
-    make: impl FnOnce(&Interrupt) -> Result<W, WorldError>,
+    make: impl FnOnce(u64) -> Result<W, WorldError>,
 ) -> Result<(), Failure> {
     let interrupt = Interrupt::new();
     let on_signal = interrupt.clone();
     signal::on_stop(move |_| on_signal.set())
         .map_err(|error| Failure::new(format!("cannot take care of signals: {error}")))?;
-    let mut world = make(&interrupt).map_err(DemoError::from)?;
+    let run = run_number();
+    let mut world = make(run).map_err(DemoError::from)?;
     // The link, not where it leads: it works even when the file has been replaced meanwhile.
-    let runner = Runner::new("/proc/self/exe", interrupt, run_number());
+    let runner = Runner::new("/proc/self/exe", interrupt, run);
     let mut printer = Printer::new(io::stdout(), format);
     let summary = runner.run(&mut world, &scenario::all(), &mut printer)?;
     if summary.success() {
+        if format == Format::Table {
+            println!("{}", by_hand::text(std::env::current_exe().ok().as_deref()));
+        }
         return Ok(());
     }
     let wrong = summary.flows.saturating_sub(summary.ok);
@@ -55,11 +60,10 @@ impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Failure {
         let failure = Failure::from_error(&error);
         match error {
-            DemoError::World(_) => {
-                failure.hint("network namespaces need root; `culvert demo --loopback` does without")
-            }
             DemoError::Program { .. } => failure.hint("is its port, from 7100 on, taken by another program?"),
-            DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => failure,
+            DemoError::World(_) | DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => {
+                failure
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The command line's credential sources, as the node wants them.
 
+use std::sync::Arc;
+
 use culvert_core::identity::SpiffeId;
 use culvert_tokio::{CredentialSource, Material};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -9,8 +11,8 @@ use crate::credentials::{self, CredentialError, DevelopmentCa, Directory};
 /// Leaf keys and bundle in a directory.
 pub(crate) struct FromDirectory(pub(crate) Directory);
 
-/// A development CA that issues what is asked for.
-pub(crate) struct FromCa(pub(crate) DevelopmentCa);
+/// A development CA that issues what is asked for; several nodes of one process may share it.
+pub(crate) struct FromCa(pub(crate) Arc<DevelopmentCa>);
 
 fn material(fetched: Result<credentials::Material, CredentialError>) -> Result<Material, String> {
     fetched

@@ -6,9 +6,9 @@ use super::Engine;
 use super::flow::{FlowId, Phase};
 use crate::fault::{Fault, LimitName};
 use crate::identity::SpiffeId;
-use crate::mesh::{Changed, Uid, Workload};
+use crate::mesh::{Action, Changed, Uid, Workload};
 use crate::policy::{self, Denial, Verdict};
-use crate::telemetry::Reason;
+use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
 impl Engine {
@@ -75,6 +75,7 @@ impl Engine {
         match verdict {
             Verdict::Allow { .. } => self.release_hold(now, id),
             Verdict::Deny(denial) => {
+                self.learn(id, |c| c.policy = decided_by(&denial));
                 let live = self.flows.get(id).is_some_and(|f| f.phase == Phase::Relaying);
                 let fault = if live { Fault::Revoked(denial) } else { Fault::Denied(denial) };
                 self.fail(now, id, Reason::Failed(fault));
@@ -89,6 +90,25 @@ impl Engine {
         }
         self.mark_dirty(id, super::flow::Side::Near);
         self.mark_dirty(id, super::flow::Side::Far);
+    }
+
+    /// Tells what policies in dry run would have done.
+    pub(super) fn report_dry_runs(&mut self, id: FlowId, workload: &Workload) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let Some(destination) = flow.connection.target else { return };
+        let connection = flow.connection.clone();
+        let asked = policy::Connection {
+            identity: connection.source_identity.as_ref(),
+            source: connection.source.ip(),
+            destination,
+        };
+        let matches: Vec<(String, bool)> = policy::dry_run_matches(&self.snapshot, workload, &asked)
+            .into_iter()
+            .map(|policy| (policy.key().to_string(), policy.action == Action::Deny))
+            .collect();
+        for (policy, denies) in matches {
+            self.report(Event::DryRun { connection: connection.clone(), policy, denies });
+        }
     }
 
     fn release_hold(&mut self, _now: Now, id: FlowId) {
@@ -138,5 +158,13 @@ impl Engine {
             return Err(Fault::Limit(LimitName::Memory));
         }
         Ok(())
+    }
+}
+
+/// The policy that a denial names, as `namespace/name`.
+pub(super) fn decided_by(denial: &Denial) -> Option<String> {
+    match denial {
+        Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
+        Denial::Missing(_) | Denial::NotAllowed => None,
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
 use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
+use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::PoolKey;
@@ -14,7 +15,7 @@ use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
 use crate::mesh::Workload;
-use crate::policy::{Denial, Verdict};
+use crate::policy::Verdict;
 use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
@@ -238,13 +239,11 @@ impl Engine {
             Verdict::Allow { by } => {
                 self.learn(id, |c| c.policy = by.map(|key| key.to_string()));
                 self.judged_at(id, &workload.uid);
+                self.report_dry_runs(id, workload);
                 true
             }
             Verdict::Deny(denial) => {
-                let by = match &denial {
-                    Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
-                    Denial::Missing(_) | Denial::NotAllowed => None,
-                };
+                let by = decided_by(&denial);
                 self.learn(id, |c| c.policy = by);
                 self.fail(now, id, Reason::Failed(Fault::Denied(denial)));
                 false

@@ -95,7 +95,13 @@ impl Engine {
     /// Starts the dials that the waiters of a key justify.
     pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
         for _ in 0..self.pool.dials_wanted(key) {
-            let Some(identity) = self.credential(&key.source) else { return };
+            let Some(identity) = self.credential(&key.source) else {
+                // It went with its last workload.
+                for flow in self.pool.hopeless(key) {
+                    self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
+                }
+                return;
+            };
             let origin = Origin {
                 pod: key.pod,
                 listener: super::boundary::Listener::Outbound,
@@ -363,7 +369,11 @@ impl Engine {
         self.pool.retired(id);
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
-            if self.tunnels.get(id).is_some_and(|t| t.streams.is_empty()) {
+            if self
+                .tunnels
+                .get(id)
+                .is_some_and(|t| t.streams.is_empty() && t.tunnel.mux().open_streams() == 0)
+            {
                 self.shut_tunnel(now, id);
             }
         }

@@ -141,6 +141,17 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
         told
     }
 
+    /// No dial can even be started for this key: its waiters learn it now.
+    pub fn hopeless(&mut self, key: &K) -> Vec<W> {
+        let told: Vec<W> =
+            self.entries.get_mut(key).map(|entry| entry.waiters.drain(..).collect()).unwrap_or_default();
+        for waiter in &told {
+            self.key_of_waiter.remove(waiter);
+        }
+        self.forget_if_empty(key);
+        told
+    }
+
     /// The connection no longer waits.
     pub fn cancelled(&mut self, waiter: W) {
         let Some(key) = self.key_of_waiter.remove(&waiter) else { return };

@@ -288,6 +288,10 @@ impl Tunnel {
     /// Ends the tunnel from our side: GOAWAY where HTTP/2 has begun, then close_notify.
     pub fn close(&mut self) {
         if !self.lost && self.authorised {
+            // What the streams have said goes out first, however much it is: the last bytes of those that ended, and the
+            // resets, because to some peers the end of a tunnel is no abort of its streams.
+            self.output_limit = usize::MAX;
+            self.exchange();
             self.mux.abrupt_shutdown(0);
             self.mux.drive();
             self.exchange();

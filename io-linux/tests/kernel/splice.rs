@@ -54,6 +54,11 @@ fn relay(a: &TcpStream, b: &TcpStream, pool: &mut PipePool) -> Result<SplicePair
     while !pair.is_finished() {
         let forward = pair.drive(Direction::Forward, a, b, pool, BUDGET)?;
         let backward = pair.drive(Direction::Backward, a, b, pool, BUDGET)?;
+        for (step, target) in [(forward, b), (backward, a)] {
+            if step == Step::Finished {
+                socket::shutdown_write(target).unwrap();
+            }
+        }
         if forward != Step::Ready && backward != Step::Ready && !pair.is_finished() {
             wait((a, pair.interest(Side::A)), (b, pair.interest(Side::B)));
         }
@@ -214,7 +219,7 @@ fn a_reader_that_does_not_read_stops_the_sender() {
         let reader = scope.spawn(|| io::copy(&mut &scene.server, &mut io::sink()).unwrap());
         loop {
             match pair.drive(Direction::Forward, &scene.a, &scene.b, &mut pool, BUDGET).unwrap() {
-                Step::Finished => break,
+                Step::Finished => break socket::shutdown_write(&scene.b).unwrap(),
                 Step::Ready => {}
                 _ => wait((&scene.a, pair.interest(Side::A)), (&scene.b, pair.interest(Side::B))),
             }

@@ -9,12 +9,13 @@ use culvert_core::engine::pump::{Budget, pump};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Now;
-use culvert_linux::socket::{DialError, DialOptions, abort_on_close, dial, shutdown_write, take_error};
+use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
 use tokio::net::TcpStream;
 
 use super::Driver;
 use super::accept::canonical;
 use crate::credentials::Request;
+use crate::node::OriginalSource;
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
@@ -93,12 +94,14 @@ impl Driver {
         };
         let fault = |error: DialError| IoFault::from_error(error.io());
         match dial(target, &options(source)) {
-            Err(error) if source.is_some() => match fault(error) {
-                IoFault::NotPermitted | IoFault::AddressUnavailable => {
-                    dial(target, &options(None)).map_err(fault)
+            Err(error) if source.is_some() && self.original_source == OriginalSource::BestEffort => {
+                match fault(error) {
+                    IoFault::NotPermitted | IoFault::AddressUnavailable => {
+                        dial(target, &options(None)).map_err(fault)
+                    }
+                    other => Err(other),
                 }
-                other => Err(other),
-            },
+            }
             outcome => outcome.map_err(fault),
         }
     }
@@ -111,8 +114,8 @@ impl Driver {
                 other.joined = None;
             }
         }
-        if mode == CloseMode::Abort {
-            let _gone = abort_on_close(&entry.stream.0);
+        if mode == CloseMode::Graceful {
+            let _gone = finish_on_close(&entry.stream.0);
         }
     }
 

@@ -136,14 +136,14 @@ impl Driver {
 }
 
 /// Waits until the socket is readable; false where it has become so meanwhile.
-fn blocked_on_read(entry: &mut Entry) -> bool {
+fn blocked_on_read(entry: &Entry) -> bool {
     // The kernel said that it would block, behind tokio's back: this lets tokio know.
     let _cleared = entry.stream.0.try_io::<()>(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
     matches!(entry.stream.0.poll_read_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
 }
 
 /// Waits until the socket is writable; false where it has become so meanwhile.
-fn blocked_on_write(entry: &mut Entry) -> bool {
+fn blocked_on_write(entry: &Entry) -> bool {
     let _cleared = entry.stream.0.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
     matches!(entry.stream.0.poll_write_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
 }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use culvert_core::engine::boundary::{Interest, SocketId};
 use culvert_core::engine::pump::Socket;
+use culvert_linux::socket::abort_on_close;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -70,6 +71,9 @@ impl SocketTable {
         if self.entries.len() <= slot {
             self.entries.resize_with(slot + 1, || None);
         }
+        // Should this process die, its connections must end as aborts (node.md B6): only the engine's word makes a close an
+        // orderly end.
+        let _gone = abort_on_close(&stream);
         let token = self.ready.token(slot);
         let waker = Waker::from(token.clone());
         let entry = Entry {

@@ -29,8 +29,8 @@ fn world() -> Snapshot {
 fn connect(uid: &str, tcp: &str, authority: &str) -> Result<String, &'static str> {
     let snapshot = world();
     let workload = snapshot.workload(uid).unwrap();
-    authority
-        .parse()
+    Authority::parse(authority)
+        .map_err(|_| InboundFault::BadAuthority)
         .and_then(|authority| {
             inbound_connect(&snapshot, &Local::default(), workload, tcp.parse().unwrap(), &authority)
         })

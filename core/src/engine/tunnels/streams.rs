@@ -98,7 +98,8 @@ impl Engine {
             return;
         }
         if entry.retired {
-            if entry.streams.is_empty() {
+            // The last bytes of a connection may still be queued when nothing more is to come of it.
+            if entry.streams.is_empty() && entry.tunnel.mux().open_streams() == 0 {
                 self.shut_tunnel(now, id);
             }
             return;

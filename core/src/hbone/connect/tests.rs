@@ -238,7 +238,7 @@ fn name(g: &mut Gen) -> String {
     let label = |g: &mut Gen| {
         (0..1 + u8::arbitrary(g) % 8).map(|_| *g.choose(&alphabet).unwrap()).collect::<String>()
     };
-    format!("{}.{}x", label(g), label(g))
+    format!("{}.{}z", label(g), label(g))
 }
 
 fn address(g: &mut Gen) -> SocketAddr {

@@ -74,9 +74,14 @@ impl Mux {
 
     /// Tells what was seen in passing: SETTINGS and GOAWAY.
     fn look(&mut self) {
-        let (settings, goaway) = self.pipe.seen();
-        self.settings_seen |= settings;
-        if let Some((last, code)) = goaway {
+        let seen = self.pipe.seen();
+        self.settings_seen |= seen.settings;
+        if seen.acknowledged {
+            // A lower window may leave the peer with nothing to send and all that it sent released before, so that no
+            // later release would give it more: h2 looks at a stream's window only then. This makes it look.
+            self.streams.values_mut().for_each(|stream| stream.credit(0));
+        }
+        if let Some((last, code)) = seen.goaway {
             self.goaway = true;
             self.events.push(MuxEvent::GoAway { last, code });
         }

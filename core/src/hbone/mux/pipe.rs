@@ -11,7 +11,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::wake::lock;
-use super::watch::Watch;
+use super::watch::{Seen, Watch};
 
 /// How the peer's bytes ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,10 +151,9 @@ impl Pipe {
         wires.room = 0;
     }
 
-    /// Whether SETTINGS came, and the last GOAWAY, since the last call.
-    pub(super) fn seen(&self) -> (bool, Option<(u32, u32)>) {
-        let watch = &mut lock(&self.wires).watch;
-        (std::mem::take(&mut watch.settings), watch.goaway.take())
+    /// What was seen in the peer's frames since the last call.
+    pub(super) fn seen(&self) -> Seen {
+        std::mem::take(&mut lock(&self.wires).watch.seen)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A look at the frame headers the peer sends, for two facts that h2 keeps to itself: that SETTINGS came, and what
-//! GOAWAY said. h2 judges the frames; this reads past anything.
+//! A look at the frame headers the peer sends, for facts that h2 keeps to itself: that SETTINGS came or were
+//! acknowledged, and what GOAWAY said. h2 judges the frames; this reads past anything.
 
 /// Length of the client's preface (RFC 9113 section 3.4).
 const PREFACE: usize = 24;
@@ -12,15 +12,23 @@ const GOAWAY: u8 = 7;
 const ACK: u8 = 1;
 
 /// What was seen and not asked for yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// SETTINGS of the peer came.
+    pub(super) settings: bool,
+    /// The peer acknowledged SETTINGS.
+    pub(super) acknowledged: bool,
+    /// Last stream and error code of the last GOAWAY.
+    pub(super) goaway: Option<(u32, u32)>,
+}
+
+/// Where in the peer's frames the reading is.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     skip: usize,
     kept: Vec<u8>,
     wanted: usize,
-    /// SETTINGS of the peer came.
-    pub(super) settings: bool,
-    /// Last stream and error code of the last GOAWAY.
-    pub(super) goaway: Option<(u32, u32)>,
+    pub(super) seen: Seen,
 }
 
 impl Watch {
@@ -49,7 +57,8 @@ impl Watch {
     fn complete(&mut self) {
         if let [a, b, c, kind, flags, _, _, _, _] = *self.kept.as_slice() {
             let length = u32::from_be_bytes([0, a, b, c]) as usize;
-            self.settings |= kind == SETTINGS && flags & ACK == 0;
+            self.seen.settings |= kind == SETTINGS && flags & ACK == 0;
+            self.seen.acknowledged |= kind == SETTINGS && flags & ACK != 0;
             if kind == GOAWAY && length >= GOAWAY_FIXED {
                 self.wanted = FRAME_HEADER + GOAWAY_FIXED;
                 self.skip = 0;
@@ -58,7 +67,7 @@ impl Watch {
             self.skip = length;
         } else if let [a, b, c, _, _, _, _, _, _, w, x, y, z, code @ ..] = self.kept.as_slice() {
             let code = u32::from_be_bytes(code.try_into().unwrap_or_default());
-            self.goaway = Some((u32::from_be_bytes([*w & 0x7f, *x, *y, *z]), code));
+            self.seen.goaway = Some((u32::from_be_bytes([*w & 0x7f, *x, *y, *z]), code));
             self.skip = (u32::from_be_bytes([0, *a, *b, *c]) as usize).saturating_sub(GOAWAY_FIXED);
             self.wanted = FRAME_HEADER;
         }
@@ -82,13 +91,13 @@ mod tests {
         for size in 1..wire.len() {
             let mut watch = Watch::new(true);
             watch.see(&wire[..before_settings]);
-            assert!(!watch.settings);
+            assert!(!watch.seen.settings && watch.seen.acknowledged);
             let mut last = Vec::new();
             for chunk in wire[before_settings..].chunks(size) {
                 watch.see(chunk);
-                last.extend(watch.goaway.take());
+                last.extend(watch.seen.goaway.take());
             }
-            assert!(watch.settings);
+            assert!(watch.seen.settings);
             assert_eq!(last.last(), Some(&(9, 0)), "chunks of {size}");
             assert!(size > 18 || last.first() == Some(&(257, 2)), "chunks of {size}: {last:?}");
         }

@@ -79,7 +79,7 @@ fn any_wrong_record_is_told() {
     let half = judged(&scenario, &seen, &records[..1]).differs;
     assert_eq!(half, "the node of the destination did not record the flow");
 
-    let strict = named("plaintext-under-strict");
+    let strict = named("plaintext-to-strict");
     let (seen, mut records) = right(&strict);
     records.iter_mut().for_each(|record| record.policy = Some("shop/other".into()));
     let differs = judged(&strict, &seen, &records).differs;

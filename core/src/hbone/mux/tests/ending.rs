@@ -79,10 +79,19 @@ fn resets_that_cross_are_told_to_nobody_twice() {
     pair.assert_quiet();
 }
 
+/// The types of the frames of a wire.
+fn frames(mut wire: &[u8]) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let (header, rest) = wire.split_first_chunk::<9>()?;
+        wire = &rest[u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize..];
+        Some(header[3])
+    })
+}
+
 #[test]
 fn late_data_of_a_cancelled_stream_is_silent_and_keeps_its_credit() {
     let mut pair = Pair::default();
-    for _ in 0..30 {
+    for _ in 0..80 {
         let stream = pair.open();
         pair.server.mux.send(stream, payload(stream, false, 0, 60_000)).unwrap();
         pair.server.mux.drive();
@@ -90,6 +99,10 @@ fn late_data_of_a_cancelled_stream_is_silent_and_keeps_its_credit() {
         pair.settle();
     }
     pair.assert_quiet();
+    let resets = frames(&pair.client.wire["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()..])
+        .filter(|kind| *kind == 3)
+        .count();
+    assert_eq!(resets, 80, "one for each cancel, none for the frames that came after it");
     let stream = pair.open();
     pair.transfer(stream, false, 0, 20 << 20);
     assert_eq!(pair.client.received[&stream], 20 << 20);

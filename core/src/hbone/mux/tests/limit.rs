@@ -99,6 +99,18 @@ fn a_window_lowered_below_what_is_held_stalls_until_released() {
     assert_eq!(pair.server.received[&stream], 250_000);
 }
 
+/// The sender is left with a negative window, the receiver with nothing more to release.
+#[test]
+fn a_window_lowered_after_all_is_released_does_not_stall() {
+    let mut pair = Pair::new(&MuxConfig::default(), &small_windows(200_000, 1 << 20));
+    let stream = pair.open();
+    pair.transfer(stream, true, 0, 60_000);
+    pair.server.mux.set_stream_window(50_000);
+    pair.settle();
+    pair.transfer(stream, true, 60_000, 100_000);
+    assert_eq!(pair.server.received[&stream], 160_000);
+}
+
 #[test]
 fn the_peers_limit_is_kept_and_told() {
     let server = MuxConfig { max_concurrent_streams: 3, ..MuxConfig::default() };

@@ -221,6 +221,7 @@ impl Pair {
             } else {
                 (&mut self.server, &mut self.client)
             };
+            let before = sent;
             while sent < length {
                 let bytes = payload(stream, from_client, start + sent, (length - sent).min(30_000));
                 let n = bytes.len();
@@ -230,7 +231,7 @@ impl Pair {
                 sent += n;
             }
             from.writable.clear();
-            if !self.exchange() && sent == length {
+            if !self.exchange() && sent == before {
                 return;
             }
         }

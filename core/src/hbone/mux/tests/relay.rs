@@ -7,6 +7,12 @@ use crate::hbone::mux::{Mux, MuxConfig, MuxEvent, MuxRefusal};
 const MIB: usize = 1 << 20;
 
 #[test]
+fn a_mux_may_move_to_another_thread() {
+    fn movable<T: Send>(_: &T) {}
+    movable(&Mux::client(&MuxConfig::default()));
+}
+
+#[test]
 fn a_mebibyte_each_way_in_random_pieces() {
     for seed in 0..3 {
         let mut pair = Pair::default();

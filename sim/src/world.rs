@@ -1,0 +1,356 @@
+//! A deterministic world around whole engines: hosts, TCP, applications that check every byte, a certificate authority,
+//! and virtual time that jumps from one event to the next.
+//!
+//! Engines are driven through their public boundary only, as a production driver would. After every turn the laws of
+//! [`law`] are checked; [`World::finish`] ends everything and checks the rest.
+#![expect(clippy::expect_used, reason = "a world is a test: what cannot be must fail it")]
+
+mod agenda;
+mod app;
+mod host;
+mod law;
+mod network;
+mod node;
+mod recording;
+mod route;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_core::capture::Local;
+use culvert_core::engine::Config;
+use culvert_core::engine::boundary::Input;
+use culvert_core::limit::Limits;
+use culvert_core::mesh::Snapshot;
+use culvert_core::policy::Compat;
+use culvert_core::seed::Seed;
+use culvert_core::telemetry::{Event, Reason};
+use culvert_core::time::{Now, Time, WallTime};
+
+pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub use host::Pod;
+pub use node::{Issuing, Joining, NodeId};
+pub use recording::{Outcome, Polling, Recording, Step};
+
+use crate::certificate::Authority;
+use crate::crypto;
+use app::{App, Apps};
+use host::Host;
+use network::{Network, Owner, Via};
+use node::Node;
+
+/// Wall-clock time at the beginning of every world.
+const WALL: u64 = 1_800_000_000;
+/// Turns at one moment at most: more of them are a livelock (L9).
+const TURNS: usize = 2_000_000;
+
+/// A world. Made empty; nodes, pods and machines are added, then it runs.
+#[derive(Debug)]
+pub struct World {
+    seed: Seed,
+    limits: Limits,
+    same_node: bool,
+    net: Network,
+    nodes: Vec<Node>,
+    hosts: Vec<Host>,
+    apps: Apps,
+    authority: Authority,
+    facts: Arc<Snapshot>,
+    finished: bool,
+    /// Whether recordings are replayed at the end, which needs memory for every byte.
+    replays: bool,
+}
+
+impl World {
+    /// An empty world: a function of its seed.
+    pub fn new(seed: u64) -> World {
+        World::with_limits(seed, |_| ())
+    }
+
+    /// An empty world whose engines have other limits than the defaults.
+    pub fn with_limits(seed: u64, change: impl FnOnce(&mut Limits)) -> World {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(seed.to_le_bytes()) {
+            *to = from;
+        }
+        let seed = Seed::new(bytes);
+        let mut limits = Limits::default();
+        change(&mut limits);
+        World {
+            net: Network::new(seed.child("network").draws()),
+            authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
+            seed,
+            limits,
+            same_node: true,
+            nodes: Vec::new(),
+            hosts: Vec::new(),
+            apps: Apps::default(),
+            facts: Arc::new(Snapshot::new()),
+            finished: false,
+            replays: true,
+        }
+    }
+
+    /// Adds a node without pods.
+    pub fn node(&mut self) -> NodeId {
+        let number = self.nodes.len();
+        let seed = self.seed.child(&format!("node {number}"));
+        let config = Config {
+            limits: self.limits.clone(),
+            crypto: crypto::provider(),
+            seed,
+            local: Local { same_node: self.same_node, ..Local::default() },
+            compat: Compat::Culvert,
+            keep_source: true,
+            bind_pod_address: false,
+            join: true,
+        };
+        let draws = seed.child("tls").draws();
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws));
+        NodeId(number)
+    }
+
+    /// Two pods of one node have a tunnel between them as any others.
+    pub fn without_local_path(&mut self) {
+        self.same_node = false;
+    }
+
+    /// Reads and writes move at most so many bytes at once, a random part of it.
+    pub fn chop(&mut self, most: usize) {
+        self.net.chop = Some(most);
+    }
+
+    /// The time between hosts, one way.
+    pub fn latency(&mut self, latency: Duration) {
+        self.net.latency = latency;
+    }
+
+    /// Bytes that a TCP connection holds in one direction.
+    pub fn capacity(&mut self, bytes: usize) {
+        self.net.capacity = bytes;
+    }
+
+    /// Keeps no recording's replay for the end: for worlds that move very much.
+    pub fn without_replay(&mut self) {
+        self.replays = false;
+    }
+
+    /// Both clocks.
+    pub fn now(&self) -> Now {
+        let time = self.net.now;
+        Now { time, wall: WallTime::from_unix_secs(WALL + time.since(Time::START).as_secs()) }
+    }
+
+    /// How long the world has existed.
+    pub fn elapsed(&self) -> Duration {
+        self.net.now.since(Time::START)
+    }
+
+    /// An application of a pod or a machine dials.
+    pub fn call(&mut self, from: Pod, target: SocketAddr, script: Script) -> AppId {
+        let id = AppId(self.apps.list.len());
+        let host = self.host(from);
+        let ip = host.ip;
+        let route = if host.node.is_some() { ip } else { target.ip() };
+        let wire = self.net.dial(Via::App, Owner::App(id), ip, ip, target, route);
+        let local = self.net.wire(wire).map_or(target, |wire| wire.end(network::Side::Dialler).address);
+        let stream = id.0 as u64 + 1;
+        self.apps.list.push(App::new(wire, network::Side::Dialler, stream, script, target, local));
+        id
+    }
+
+    /// As [`World::call`]; no byte of it may reach any application.
+    pub fn call_in_vain(&mut self, from: Pod, target: SocketAddr, script: Script) -> AppId {
+        let id = self.call(from, target, script);
+        self.apps.forbidden.insert(id.0 as u64 + 1);
+        id
+    }
+
+    /// From here on an application listens.
+    pub fn serve(&mut self, pod: Pod, port: u16, serve: Serve) -> SocketAddr {
+        let address = self.address(pod, port);
+        self.apps.listeners.insert(address, serve);
+        address
+    }
+
+    /// How the connection stands for its application.
+    pub fn seen(&self, app: AppId) -> Seen {
+        self.app(app).seen
+    }
+
+    /// Bytes that the application has received.
+    pub fn received(&self, app: AppId) -> u64 {
+        self.app(app).received
+    }
+
+    /// Bytes that the application has handed to TCP.
+    pub fn sent(&self, app: AppId) -> u64 {
+        self.app(app).sent
+    }
+
+    /// When the connection ended for its application, counted from the beginning of the world.
+    pub fn ended_at(&self, app: AppId) -> Option<Duration> {
+        self.app(app).ended_at.map(|at| at.since(Time::START))
+    }
+
+    /// Connections that servers have accepted.
+    pub fn served(&self) -> Vec<AppId> {
+        let servers = |(_, app): &(usize, &App)| app.side == network::Side::Dialled;
+        self.apps.list.iter().enumerate().filter(servers).map(|(id, _)| AppId(id)).collect()
+    }
+
+    /// The application that received what `app` sent.
+    pub fn heard_by(&self, app: AppId) -> Option<AppId> {
+        self.apps.heard_by.get(&self.app(app).stream).copied()
+    }
+
+    /// What a node has reported, with the time of each.
+    pub fn reports(&self, node: NodeId) -> &[(Time, Event)] {
+        &self.nodes[node.0].reports
+    }
+
+    /// The terminal reasons of a node's connections, in order.
+    pub fn reasons(&self, node: NodeId) -> Vec<Reason> {
+        let closed = |(_, event): &(Time, Event)| match event {
+            Event::Closed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        };
+        self.reports(node).iter().filter_map(closed).collect()
+    }
+
+    /// The tunnels that a node has now, in whatever phase.
+    pub fn tunnels(&self, node: NodeId) -> usize {
+        self.nodes[node.0].engine.tunnels()
+    }
+
+    /// The connections that a node has now.
+    pub fn connections(&self, node: NodeId) -> usize {
+        self.nodes[node.0].engine.connections()
+    }
+
+    /// Bytes that a node's engine holds now.
+    pub fn held_bytes(&self, node: NodeId) -> usize {
+        self.nodes[node.0].engine.held_bytes()
+    }
+
+    /// How many times a node's driver was asked to join sockets.
+    pub fn joins(&self, node: NodeId) -> usize {
+        self.nodes[node.0].joins
+    }
+
+    /// What went into a node's engine.
+    pub fn recording(&self, node: NodeId) -> &Recording {
+        &self.nodes[node.0].recording
+    }
+
+    /// What came out of a node's engine.
+    pub fn outcome(&self, node: NodeId) -> &Outcome {
+        &self.nodes[node.0].outcome
+    }
+
+    /// Sends an application's connection to an end with RST.
+    pub fn leave(&mut self, app: AppId) {
+        self.apps.list[app.0].leave(&mut self.net);
+        self.turn();
+    }
+
+    fn app(&self, app: AppId) -> &App {
+        &self.apps.list[app.0]
+    }
+
+    /// Lets so much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let until = self.net.now.after(time);
+        self.turn();
+        while let Some(at) = self.next_event().filter(|at| *at <= until) {
+            self.net.now = self.net.now.max(at);
+            self.turn();
+        }
+        self.net.now = until;
+        self.turn();
+    }
+
+    /// Lets time pass until `done`, or for `most`; says whether it was done.
+    pub fn run_until(&mut self, most: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let until = self.net.now.after(most);
+        self.turn();
+        while !done(self) {
+            let Some(at) = self.next_event().filter(|at| *at <= until) else { return false };
+            self.net.now = self.net.now.max(at);
+            self.turn();
+        }
+        true
+    }
+
+    fn next_event(&self) -> Option<Time> {
+        let awake = self.nodes.iter().filter(|node| node.is_awake());
+        let deadlines = awake.filter_map(|node| node.engine.next_deadline()).map(|deadline| deadline.at);
+        deadlines.chain(self.net.agenda.next()).min()
+    }
+
+    /// Everything that happens at this moment.
+    fn turn(&mut self) {
+        for _ in 0..TURNS {
+            if !self.progress() {
+                return self.check();
+            }
+        }
+        panic!("L9: the world does not come to rest at {:?}", self.net.now);
+    }
+
+    fn progress(&mut self) -> bool {
+        self.wake();
+        if let Some(app) = self.apps.ready.pop_first() {
+            self.run_app(app);
+            return true;
+        }
+        let now = self.now();
+        for number in 0..self.nodes.len() {
+            let node = &mut self.nodes[number];
+            if !node.is_awake() {
+                continue;
+            }
+            node.refuse_joins(&mut self.net, now);
+            if let Some(socket) = node.ready.pop_first() {
+                node.pump(&mut self.net, now, socket);
+                self.grant(NodeId(number));
+                return true;
+            }
+            if node.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.time) {
+                node.input(&mut self.net, now, Input::Tick);
+                self.grant(NodeId(number));
+                return true;
+            }
+        }
+        if let Some(happening) = self.net.agenda.pop_due(now.time) {
+            self.happen(happening);
+            return true;
+        }
+        false
+    }
+
+    fn run_app(&mut self, id: AppId) {
+        let back = self.apps.list[id.0].run(&mut self.net);
+        self.check_app(id);
+        if let Some(at) = back.filter(|at| *at > self.net.now) {
+            self.net.agenda.put(at, agenda::Happening::App(id));
+        }
+    }
+
+    fn wake(&mut self) {
+        for (wire, side) in self.net.take_woken() {
+            match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
+                Some(Owner::App(app)) => {
+                    self.apps.ready.insert(app);
+                }
+                Some(Owner::Node(node, socket)) => {
+                    self.nodes[node.0].ready.insert(socket);
+                }
+                Some(Owner::Backlog(..) | Owner::Nobody) | None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What is going to happen, in the order of simulated time.
+
+use std::collections::BTreeMap;
+
+use culvert_core::fault::IoFault;
+use culvert_core::identity::SpiffeId;
+use culvert_core::time::Time;
+
+use super::app::AppId;
+use super::network::{Segment, Side, WireId};
+use super::node::NodeId;
+
+/// Something that happens at a moment.
+#[derive(Clone, Debug)]
+pub(super) enum Happening {
+    /// An application's pause or slow read is over.
+    App(AppId),
+    /// The answer to a dial reaches the dialler.
+    Answer(WireId, Result<(), IoFault>),
+    /// Something reaches one end of a connection.
+    Arrive(WireId, Side, Segment),
+    /// The certificate authority answers.
+    Credential(NodeId, SpiffeId),
+    /// A dial reaches its target.
+    Syn(WireId),
+}
+
+/// The happenings to come; two of one moment happen in the order in which they were put down.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    queue: BTreeMap<(Time, u64), Happening>,
+    count: u64,
+}
+
+impl Agenda {
+    pub(super) fn put(&mut self, at: Time, what: Happening) {
+        self.count += 1;
+        self.queue.insert((at, self.count), what);
+    }
+
+    pub(super) fn next(&self) -> Option<Time> {
+        self.queue.keys().next().map(|(at, _)| *at)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Time) -> Option<Happening> {
+        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(entry.remove())
+    }
+}

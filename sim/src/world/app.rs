@@ -1,0 +1,369 @@
+//! Applications: they follow a script, and check every byte that they get.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use culvert_core::time::Time;
+
+use super::network::{Network, Side, WireId};
+
+/// One end of a connection as an application holds it: a client's, or one that a server accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AppId(pub(super) usize);
+
+/// What an application does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Sends so many bytes.
+    Send(u64),
+    /// Sends FIN.
+    Fin,
+    /// Closes with RST.
+    Reset,
+    /// Waits until it has received so many bytes in all.
+    Receive(u64),
+    /// Waits for the other side's FIN.
+    AwaitEnd,
+    /// Waits.
+    Pause(Duration),
+}
+
+/// How an application reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Whatever comes.
+    All,
+    /// Nothing, ever.
+    Never,
+    /// So many bytes at a time, with pauses.
+    Slow(usize, Duration),
+}
+
+/// What an application does with one connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// In order, beside the reading.
+    pub acts: Vec<Act>,
+    /// How it reads.
+    pub reading: Reading,
+    /// Sends back what it receives, and FIN after it.
+    pub echo: bool,
+}
+
+impl Script {
+    /// Does this and reads whatever comes.
+    pub fn acts(acts: &[Act]) -> Script {
+        Script { acts: acts.to_vec(), reading: Reading::All, echo: false }
+    }
+
+    /// Sends so many bytes and FIN, and waits for the other side's.
+    pub fn send(bytes: u64) -> Script {
+        Script::acts(&[Act::Send(bytes), Act::Fin, Act::AwaitEnd])
+    }
+
+    /// Sends so many bytes and keeps the connection.
+    pub fn keep(bytes: u64) -> Script {
+        Script::acts(&[Act::Send(bytes)])
+    }
+
+    /// Sends back whatever it gets.
+    pub fn echo() -> Script {
+        Script { acts: Vec::new(), reading: Reading::All, echo: true }
+    }
+
+    /// The same with another way to read.
+    pub fn reading(self, reading: Reading) -> Script {
+        Script { reading, ..self }
+    }
+}
+
+/// How a connection stands for an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The dial is not answered yet.
+    Dialling,
+    /// The dial failed.
+    Refused,
+    /// Bytes may come.
+    Open,
+    /// FIN: there is nothing more.
+    Fin,
+    /// RST.
+    Reset,
+    /// It was this application that sent RST.
+    Left,
+}
+
+const HEADER: u64 = 8;
+/// An echo holds this much at most; beyond, it stops reading.
+const ECHO: usize = 64 << 10;
+
+/// The byte at an offset of a stream: it says whose it is.
+fn payload(stream: u64, offset: u64) -> u8 {
+    if offset < HEADER {
+        return stream.to_be_bytes()[offset as usize];
+    }
+    (((stream << 40) ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) wire: WireId,
+    pub(super) side: Side,
+    /// The number of the stream that it sends.
+    pub(super) stream: u64,
+    pub(super) dialled: SocketAddr,
+    pub(super) local: SocketAddr,
+    script: Script,
+    acts: VecDeque<Act>,
+    left_to_send: u64,
+    resume: Option<Time>,
+    next_read: Time,
+    echo: VecDeque<u8>,
+    pub(super) sent: u64,
+    pub(super) fin_sent: bool,
+    pub(super) received: u64,
+    head: Vec<u8>,
+    pub(super) seen: Seen,
+    pub(super) ended_at: Option<Time>,
+    pub(super) first_byte_at: Option<Time>,
+    closed: bool,
+}
+
+impl App {
+    pub(super) fn new(
+        wire: WireId,
+        side: Side,
+        stream: u64,
+        script: Script,
+        dialled: SocketAddr,
+        local: SocketAddr,
+    ) -> App {
+        App {
+            wire,
+            side,
+            stream,
+            dialled,
+            local,
+            acts: script.acts.iter().copied().collect(),
+            script,
+            left_to_send: 0,
+            resume: None,
+            next_read: Time::START,
+            echo: VecDeque::new(),
+            sent: 0,
+            fin_sent: false,
+            received: 0,
+            head: Vec::new(),
+            seen: if side == Side::Dialler { Seen::Dialling } else { Seen::Open },
+            ended_at: None,
+            first_byte_at: None,
+            closed: false,
+        }
+    }
+
+    /// The number of the stream that it receives, once its head is there.
+    pub(super) fn hears(&self) -> Option<u64> {
+        Some(u64::from_be_bytes(self.head.as_slice().try_into().ok()?))
+    }
+
+    /// Acts, reads and writes as far as it goes; says when to come back.
+    pub(super) fn run(&mut self, net: &mut Network) -> Option<Time> {
+        if self.closed || matches!(self.seen, Seen::Dialling | Seen::Refused) {
+            return None;
+        }
+        let mut back = self.read(net);
+        loop {
+            let moved = self.write(net);
+            let acted = self.act(net);
+            if self.closed || !(moved || acted) {
+                break;
+            }
+        }
+        if let Some(at) = self.resume.filter(|_| !self.closed) {
+            back = Some(back.map_or(at, |back: Time| back.min(at)));
+        }
+        self.close_if_done(net);
+        back
+    }
+
+    /// Lets go of the connection with RST.
+    pub(super) fn leave(&mut self, net: &mut Network) {
+        if !self.closed {
+            net.close(self.wire, self.side, true);
+            self.closed = true;
+            if matches!(self.seen, Seen::Open | Seen::Dialling) {
+                self.seen = Seen::Left;
+                self.ended_at = Some(net.now);
+            }
+        }
+    }
+
+    fn act(&mut self, net: &mut Network) -> bool {
+        let Some(act) = self.acts.front().copied() else { return false };
+        let done = match act {
+            Act::Send(bytes) => {
+                self.left_to_send += bytes;
+                true
+            }
+            Act::Fin if self.left_to_send > 0 => false,
+            Act::Fin => {
+                self.send_fin(net);
+                true
+            }
+            Act::Reset if self.left_to_send > 0 => false,
+            Act::Reset => {
+                self.leave(net);
+                true
+            }
+            Act::Receive(bytes) => self.received >= bytes,
+            Act::AwaitEnd => self.seen != Seen::Open,
+            Act::Pause(time) => match self.resume {
+                None if self.left_to_send > 0 => false,
+                None => {
+                    self.resume = Some(net.now.after(time));
+                    false
+                }
+                Some(at) if at <= net.now => {
+                    self.resume = None;
+                    true
+                }
+                Some(_) => false,
+            },
+        };
+        if done {
+            self.acts.pop_front();
+        }
+        done
+    }
+
+    fn send_fin(&mut self, net: &mut Network) {
+        if !self.fin_sent {
+            self.fin_sent = true;
+            net.finish(self.wire, self.side);
+        }
+    }
+
+    fn write(&mut self, net: &mut Network) -> bool {
+        let mut moved = false;
+        while !self.closed && !self.fin_sent {
+            let bytes: Vec<u8> = if self.script.echo {
+                self.echo.iter().copied().take(16 << 10).collect()
+            } else {
+                let len = self.left_to_send.min(16 << 10);
+                (self.sent..self.sent + len).map(|offset| payload(self.stream, offset)).collect()
+            };
+            if bytes.is_empty() {
+                break;
+            }
+            match net.write(self.wire, self.side, &[IoSlice::new(&bytes)]) {
+                Ok(len) => {
+                    self.sent += len as u64;
+                    if self.script.echo {
+                        self.echo.drain(..len);
+                    } else {
+                        self.left_to_send -= len as u64;
+                    }
+                    moved = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    self.end(net, Seen::Reset);
+                    break;
+                }
+            }
+        }
+        if self.script.echo && self.seen == Seen::Fin && self.echo.is_empty() && !self.fin_sent {
+            self.send_fin(net);
+        }
+        moved
+    }
+
+    fn read(&mut self, net: &mut Network) -> Option<Time> {
+        let (most, every) = match self.script.reading {
+            Reading::All => (usize::MAX, None),
+            Reading::Never => return None,
+            Reading::Slow(..) if self.next_read > net.now => return Some(self.next_read),
+            Reading::Slow(bytes, every) => (bytes, Some(every)),
+        };
+        let mut left = most;
+        let mut space = [0; 16 << 10];
+        while left > 0 && self.seen == Seen::Open && self.echo.len() < ECHO {
+            let want = left.min(space.len());
+            match net.read(self.wire, self.side, &mut space[..want]) {
+                Ok(0) => self.end(net, Seen::Fin),
+                Ok(len) => {
+                    left -= len;
+                    self.take(net.now, &space[..len]);
+                    self.write(net);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => self.end(net, Seen::Reset),
+            }
+        }
+        let every = every.filter(|_| left < most)?;
+        self.next_read = net.now.after(every);
+        Some(self.next_read)
+    }
+
+    fn take(&mut self, now: Time, bytes: &[u8]) {
+        self.first_byte_at.get_or_insert(now);
+        if self.script.echo {
+            self.echo.extend(bytes);
+        }
+        for byte in bytes {
+            if self.received < HEADER {
+                self.head.push(*byte);
+            } else {
+                let stream = self.hears().unwrap_or_default();
+                assert_eq!(
+                    *byte,
+                    payload(stream, self.received),
+                    "E2: byte {} of stream {stream} is another's",
+                    self.received
+                );
+            }
+            self.received += 1;
+        }
+    }
+
+    fn end(&mut self, net: &mut Network, seen: Seen) {
+        self.seen = seen;
+        self.ended_at = Some(net.now);
+        if seen == Seen::Reset {
+            self.closed = true;
+            net.close(self.wire, self.side, true);
+        }
+    }
+
+    fn close_if_done(&mut self, net: &mut Network) {
+        let done = self.seen == Seen::Fin && self.fin_sent;
+        if done && !self.closed {
+            self.closed = true;
+            net.close(self.wire, self.side, false);
+        }
+    }
+}
+
+/// What listens at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serve {
+    /// Accepts, and does this with each connection.
+    Script(Script),
+    /// Never answers a dial.
+    Silent,
+}
+
+/// All applications.
+#[derive(Debug, Default)]
+pub(super) struct Apps {
+    pub(super) list: Vec<App>,
+    pub(super) listeners: BTreeMap<SocketAddr, Serve>,
+    pub(super) ready: std::collections::BTreeSet<AppId>,
+    /// Which application received a stream first; an echo brings it back to its sender.
+    pub(super) heard_by: BTreeMap<u64, AppId>,
+    /// Streams of which no byte may reach anybody.
+    pub(super) forbidden: std::collections::BTreeSet<u64>,
+}

@@ -1,0 +1,255 @@
+//! Pods, machines and facts: what a test changes in the world.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_core::engine::boundary::{Input, PodId, WorkloadRef};
+use culvert_core::identity::SpiffeId;
+use culvert_core::mesh::{Delta, MeshFile, PolicyKey, TunnelProtocol, Uid, Workload, WorkloadSpec};
+
+use super::node::{Issuing, Joining};
+use super::{NodeId, World};
+
+/// A pod, or a machine outside the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pod(pub(super) usize);
+
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) ip: IpAddr,
+    /// Absent for a machine outside the mesh.
+    pub(super) node: Option<NodeId>,
+    pub(super) spec: WorkloadSpec,
+}
+
+impl Pod {
+    pub(super) fn id(self) -> PodId {
+        PodId(u32::try_from(self.0).unwrap_or(u32::MAX))
+    }
+}
+
+impl World {
+    /// Adds a pod that is in the mesh, with its facts known to all.
+    pub fn pod(&mut self, node: NodeId, name: &str) -> Pod {
+        let pod = self.unknown_pod(node, name);
+        self.change(pod, |_| ());
+        pod
+    }
+
+    /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
+    pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
+        let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
+        let ip = IpAddr::V4(Ipv4Addr::new(10, 0, u8::try_from(node.0 + 1).expect("few nodes"), number));
+        let spec = WorkloadSpec {
+            uid: format!("c//Pod/default/{name}").into(),
+            name: name.into(),
+            namespace: "default".into(),
+            trust_domain: "cluster.local".into(),
+            service_account: name.into(),
+            workload_ips: vec![ip],
+            protocol: TunnelProtocol::Hbone,
+            ..WorkloadSpec::default()
+        };
+        self.hosts.push(Host { ip, node: Some(node), spec });
+        let pod = Pod(self.hosts.len() - 1);
+        let workload =
+            WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
+        self.input(node, Input::PodAdded { pod: pod.id(), workload });
+        pod
+    }
+
+    /// Adds a machine outside the mesh.
+    pub fn machine(&mut self) -> Pod {
+        let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
+        let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
+        self.hosts.push(Host { ip, node: None, spec: WorkloadSpec::default() });
+        Pod(self.hosts.len() - 1)
+    }
+
+    /// An address of a pod or machine.
+    pub fn address(&self, pod: Pod, port: u16) -> SocketAddr {
+        SocketAddr::new(self.host(pod).ip, port)
+    }
+
+    /// The identity of a pod.
+    pub fn identity(&self, pod: Pod) -> SpiffeId {
+        Workload::try_from(self.host(pod).spec.clone()).expect("a pod's facts are correct").identity().clone()
+    }
+
+    pub(super) fn host(&self, pod: Pod) -> &Host {
+        &self.hosts[pod.0]
+    }
+
+    pub(super) fn host_at(&self, ip: IpAddr) -> Option<Pod> {
+        self.hosts.iter().position(|host| host.ip == ip).map(Pod)
+    }
+
+    /// Changes the facts of a pod, for all nodes at once.
+    pub fn change(&mut self, pod: Pod, with: impl FnOnce(&mut WorkloadSpec)) {
+        let spec = &mut self.hosts[pod.0].spec;
+        let before = spec.uid.clone();
+        with(spec);
+        let spec = spec.clone();
+        let mut delta = Delta::new();
+        if before != spec.uid {
+            delta.remove_workload(Uid::new(before));
+        }
+        delta.upsert_workload(Workload::try_from(spec).expect("a pod's facts are correct"));
+        self.apply(delta);
+    }
+
+    /// Adds policies and services, as in a mesh file.
+    pub fn facts(&mut self, yaml: &str) {
+        let file: MeshFile = serde_saphyr::from_str(yaml).expect("facts are correct");
+        let mut delta = Delta::new();
+        file.workloads.into_iter().for_each(|workload| delta.upsert_workload(workload));
+        file.services.into_iter().for_each(|service| delta.upsert_service(service));
+        file.policies.into_iter().for_each(|policy| delta.upsert_policy(policy));
+        self.apply(delta);
+    }
+
+    /// Denies everything that comes from one identity to anybody, by a policy of the whole mesh with this name.
+    pub fn deny(&mut self, name: &str, source: Pod) {
+        let principal = self.identity(source).to_string().replace("spiffe://", "");
+        self.facts(&format!(
+            "policies:\n- {{name: {name}, namespace: default, scope: Global, action: Deny, rules: [[[{{principals: [{{Exact: {principal}}}]}}]]]}}"
+        ));
+    }
+
+    /// Denies whatever comes without an identity, as STRICT does (node.md row 69).
+    pub fn strict(&mut self) {
+        self.facts(
+            "policies:\n- {name: strict, namespace: default, scope: Global, action: Deny, rules: [[[{notPrincipals: [Presence]}]]]}",
+        );
+    }
+
+    /// Removes a policy of the namespace `default`.
+    pub fn remove_policy(&mut self, name: &str) {
+        let mut delta = Delta::new();
+        delta.remove_policy(PolicyKey::new("default", name));
+        self.apply(delta);
+    }
+
+    /// One node alone takes in facts that are wrong: that what is at `place` is `claimed`.
+    pub fn misinform(&mut self, node: NodeId, place: Pod, claimed: Pod) {
+        let wrong =
+            WorkloadSpec { workload_ips: vec![self.host(place).ip], ..self.host(claimed).spec.clone() };
+        let mut delta = Delta::new();
+        delta.remove_workload(Uid::new(self.host(place).spec.uid.clone()));
+        delta.upsert_workload(Workload::try_from(wrong).expect("a pod's facts are well formed"));
+        self.apply_apart(node, delta);
+    }
+
+    /// One node alone does not know of a pod any more, until [`World::restore`].
+    pub fn withhold(&mut self, node: NodeId, pod: Pod) {
+        let mut delta = Delta::new();
+        delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
+        self.apply_apart(node, delta);
+    }
+
+    /// One node has the same facts as the others again.
+    pub fn restore(&mut self, node: NodeId) {
+        let apart = self.nodes[node.0].apart.take();
+        if let Some(apart) = apart {
+            let changed = Arc::new(apart.diff_to(&self.facts));
+            self.input(node, Input::Apply { snapshot: self.facts.clone(), changed });
+        }
+    }
+
+    fn apply_apart(&mut self, node: NodeId, delta: Delta) {
+        let (snapshot, changed) = self.facts.apply(delta);
+        let snapshot = Arc::new(snapshot);
+        self.nodes[node.0].apart = Some(snapshot.clone());
+        self.input(node, Input::Apply { snapshot, changed: Arc::new(changed) });
+    }
+
+    /// Removes the facts of a pod.
+    pub fn forget(&mut self, pod: Pod) {
+        let mut delta = Delta::new();
+        delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
+        self.apply(delta);
+    }
+
+    /// Applies a delta on all nodes.
+    pub fn apply(&mut self, delta: Delta) {
+        let (snapshot, changed) = self.facts.apply(delta);
+        self.facts = Arc::new(snapshot);
+        let changed = Arc::new(changed);
+        for node in 0..self.nodes.len() {
+            self.input(NodeId(node), Input::Apply { snapshot: self.facts.clone(), changed: changed.clone() });
+        }
+        self.check();
+    }
+
+    /// A pod is gone from its node; its facts stay.
+    pub fn remove_pod(&mut self, pod: Pod) {
+        if let Some(node) = self.host(pod).node {
+            self.input(node, Input::PodRemoved { pod: pod.id() });
+        }
+    }
+
+    /// A node finishes what it has, until a deadline from now.
+    pub fn drain(&mut self, node: NodeId, within: Duration) {
+        let until = self.net.now.after(within);
+        self.input(node, Input::Drain { until });
+    }
+
+    /// The process of a node's proxy does nothing any more; its kernel still does.
+    pub fn stop(&mut self, node: NodeId) {
+        self.nodes[node.0].stopped = true;
+    }
+
+    /// The process goes on.
+    pub fn resume(&mut self, node: NodeId) {
+        self.nodes[node.0].stopped = false;
+        self.accept_backlog(node);
+    }
+
+    /// The process is killed: the kernel closes what it had open.
+    pub fn kill(&mut self, node: NodeId) {
+        for (wire, side) in self.net.ends_of(node) {
+            self.net.close(wire, side, false);
+        }
+        self.nodes[node.0].kill(&mut self.net);
+    }
+
+    /// From here on nothing passes between a pod or machine and other hosts.
+    pub fn blackhole(&mut self, pod: Pod) {
+        let ip = self.host(pod).ip;
+        self.net.blackhole(ip);
+    }
+
+    /// All blackholes are gone.
+    pub fn heal(&mut self) {
+        self.net.heal();
+    }
+
+    /// How the certificate authority treats a node from here on.
+    pub fn issuing(&mut self, node: NodeId, issuing: Issuing) {
+        self.nodes[node.0].issuing = issuing;
+    }
+
+    /// How a node's driver takes joins from here on; those that are joined are parted where it cannot.
+    pub fn joining(&mut self, node: NodeId, joining: Joining) {
+        self.nodes[node.0].joining = joining;
+    }
+
+    /// A node gets a newer credential of a pod's identity.
+    pub fn rotate(&mut self, pod: Pod) {
+        let id = self.identity(pod);
+        if let Some(node) = self.host(pod).node {
+            self.issue(node, id);
+        }
+    }
+
+    pub(super) fn input(&mut self, node: NodeId, input: Input) {
+        let now = self.now();
+        let entry = &mut self.nodes[node.0];
+        if entry.killed {
+            return;
+        }
+        entry.input(&mut self.net, now, input);
+        self.grant(node);
+    }
+}

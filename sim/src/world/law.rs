@@ -1,0 +1,155 @@
+//! The laws that hold in every test, whatever it is about.
+//!
+//! - E1: however late outputs are taken, they are the same; only interest may be merged.
+//! - E2: what an application receives is a prefix of what the other sent, byte for byte.
+//! - E3: no byte of a connection that is denied reaches an application.
+//! - E4: every socket is closed.
+//! - E5: queues are within their limits, and empty at the end.
+//! - S3: FIN comes only where FIN was sent and every byte arrived.
+//! - S21: every connection has one terminal reason, and its books say what its applications saw.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use culvert_core::telemetry::{Event, Reason, Reporter};
+
+use super::app::{AppId, Seen};
+use super::network::Side;
+use super::recording::Polling;
+use super::{NodeId, World};
+
+/// Long enough for idle tunnels to close.
+const QUIET: Duration = Duration::from_secs(700);
+/// What queues may hold beyond the limit at which connections are refused.
+const SLACK: usize = 64 << 20;
+
+impl World {
+    /// Laws that hold at any moment.
+    pub(super) fn check(&self) {
+        for node in self.nodes.iter().filter(|node| !node.killed) {
+            let held = node.engine.held_bytes();
+            assert!(held <= node.limits.memory_max + SLACK, "E5: {held} bytes are held");
+        }
+    }
+
+    /// Laws on what an application sees.
+    pub(super) fn check_app(&mut self, id: AppId) {
+        let app = &self.apps.list[id.0];
+        if let Some(stream) = app.hears() {
+            assert!(!self.apps.forbidden.contains(&stream), "E3: stream {stream} is denied and arrived");
+            if stream != app.stream {
+                let first = *self.apps.heard_by.entry(stream).or_insert(id);
+                assert_eq!(first, id, "E2: stream {stream} arrived twice");
+            }
+        }
+        let app = self.app(id);
+        let Some(sender) = self.sender_to(id) else { return };
+        let sender = self.app(sender);
+        assert!(app.received <= sender.sent, "E2: more arrived than was sent");
+        if app.seen == Seen::Fin {
+            assert!(sender.fin_sent, "S3: FIN arrived at {id:?} and was not sent");
+            assert_eq!(app.received, sender.sent, "S3: FIN arrived at {id:?} before all bytes");
+        }
+    }
+
+    /// Who sends what this application receives, where that is known.
+    fn sender_to(&self, id: AppId) -> Option<AppId> {
+        let app = self.app(id);
+        match app.hears() {
+            Some(stream) if stream != app.stream => AppId::of_stream(stream),
+            Some(_) | None => self.apps.heard_by.get(&app.stream).copied(),
+        }
+    }
+
+    /// Ends everything, lets it come to rest, and checks what then must hold.
+    pub fn finish(mut self) {
+        self.finished = true;
+        self.net.heal();
+        for node in 0..self.nodes.len() {
+            self.resume(NodeId(node));
+        }
+        self.run(Duration::from_secs(1));
+        for app in &mut self.apps.list {
+            app.leave(&mut self.net);
+        }
+        self.run(QUIET);
+        for number in 0..self.nodes.len() {
+            self.check_at_rest(NodeId(number));
+            self.check_books(NodeId(number));
+            if self.replays {
+                self.check_interleaving(NodeId(number));
+            }
+        }
+    }
+
+    fn check_at_rest(&self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        if node.killed {
+            return;
+        }
+        assert_eq!(node.engine.connections(), 0, "E4: connections of {id:?} are left");
+        assert_eq!(node.engine.tunnels(), 0, "E4: tunnels of {id:?} are left");
+        assert!(node.sockets.is_empty(), "E4: sockets of {id:?} are left: {:?}", node.sockets);
+        assert_eq!(node.engine.held_bytes(), 0, "E5: bytes of {id:?} are left");
+        assert_eq!(self.net.ends_of(id), [], "E4: connections of {id:?} are left in the kernel");
+    }
+
+    fn check_books(&self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let mut closed: BTreeMap<_, usize> = BTreeMap::new();
+        for (_, event) in &node.reports {
+            let Event::Closed { connection, bytes_sent, bytes_received, reason, .. } = event else {
+                continue;
+            };
+            *closed.entry((connection.source, connection.destination)).or_default() += 1;
+            if *reason != Reason::Completed || connection.reporter != Reporter::Source {
+                continue;
+            }
+            let client =
+                self.apps.list.iter().find(|app| app.side == Side::Dialler && app.local == connection.source);
+            if let Some(client) = client {
+                let saw = (client.sent, client.received);
+                assert_eq!((*bytes_sent, *bytes_received), saw, "S21: the books of {:?}", client.dialled);
+            }
+        }
+        if node.killed {
+            return;
+        }
+        for (key, accepted) in &node.accepted {
+            let reports = closed.get(key).copied().unwrap_or(0);
+            assert_eq!(reports, *accepted, "S21: terminal reasons of {key:?} at {id:?}");
+        }
+    }
+
+    fn check_interleaving(&self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        for polling in [Polling::Late, Polling::Every(7)] {
+            let again = node.recording.replay(polling);
+            assert_eq!(again.refused, 0, "E1: {id:?} does not take what was recorded of it ({polling:?})");
+            for (now, before) in again.outputs.iter().zip(&node.outcome.outputs) {
+                assert_eq!(now, before, "E1: outputs of {id:?} depend on when they are taken ({polling:?})");
+            }
+            assert_eq!(
+                again.outputs.len(),
+                node.outcome.outputs.len(),
+                "E1: outputs of {id:?} ({polling:?})"
+            );
+            assert_eq!(again.written, node.outcome.written, "E1: bytes of {id:?} ({polling:?})");
+            assert_eq!(again.interest, node.outcome.interest, "E1: interest of {id:?} ({polling:?})");
+        }
+    }
+}
+
+impl AppId {
+    fn of_stream(stream: u64) -> Option<AppId> {
+        usize::try_from(stream.checked_sub(1)?).ok().map(AppId)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.finished, "a world is finished, so that its laws are checked");
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! TCP as it behaves: ordered bytes in bounded buffers, partial reads and writes, FIN, RST, refused and unanswered dials.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use culvert_core::fault::IoFault;
+use culvert_core::seed::Draws;
+use culvert_core::time::Time;
+
+use super::agenda::{Agenda, Happening};
+use super::app::AppId;
+use super::node::NodeId;
+use culvert_core::engine::boundary::{Origin, SocketId};
+
+/// Time between two sockets of one host.
+const LOOPBACK: Duration = Duration::from_micros(10);
+
+/// A TCP connection of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct WireId(u64);
+
+/// One end of a connection: the one that dialled, or the one that was dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    Dialler,
+    Dialled,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Side {
+        match self {
+            Side::Dialler => Side::Dialled,
+            Side::Dialled => Side::Dialler,
+        }
+    }
+}
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub(super) enum Segment {
+    Data(Vec<u8>),
+    Fin,
+    Reset,
+}
+
+/// Who holds an end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Owner {
+    App(AppId),
+    /// Accepted by the kernel, not yet by the process, which is stopped.
+    Backlog(NodeId, Origin),
+    Nobody,
+    Node(NodeId, SocketId),
+}
+
+/// Who dialled: what a pod's application dials is redirected, what its proxy dials is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Via {
+    App,
+    Proxy,
+}
+
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) owner: Owner,
+    /// Where it lives, whatever address it shows.
+    pub(super) host: IpAddr,
+    pub(super) address: SocketAddr,
+    inbox: VecDeque<u8>,
+    in_flight: usize,
+    fin: bool,
+    reset: bool,
+    fin_sent: bool,
+    closed: bool,
+    last_arrival: Time,
+}
+
+impl End {
+    fn new(owner: Owner, host: IpAddr, address: SocketAddr) -> End {
+        End {
+            owner,
+            host,
+            address,
+            inbox: VecDeque::new(),
+            in_flight: 0,
+            fin: false,
+            reset: false,
+            fin_sent: false,
+            closed: false,
+            last_arrival: Time::START,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) via: Via,
+    pub(super) target: SocketAddr,
+    dialler: End,
+    dialled: End,
+}
+
+impl Wire {
+    pub(super) fn end(&self, side: Side) -> &End {
+        match side {
+            Side::Dialler => &self.dialler,
+            Side::Dialled => &self.dialled,
+        }
+    }
+
+    pub(super) fn end_mut(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Dialler => &mut self.dialler,
+            Side::Dialled => &mut self.dialled,
+        }
+    }
+}
+
+/// All connections, and what is under way on them.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) now: Time,
+    pub(super) agenda: Agenda,
+    pub(super) latency: Duration,
+    /// Bytes on their way to, or unread at, one end at most.
+    pub(super) capacity: usize,
+    /// Reads and writes move at most this much, a different part of it each time.
+    pub(super) chop: Option<usize>,
+    draws: Draws,
+    wires: BTreeMap<WireId, Wire>,
+    blackholes: BTreeSet<IpAddr>,
+    /// What a blackhole holds back; TCP sends it again once the way is free.
+    held_back: Vec<Happening>,
+    woken: BTreeSet<(WireId, Side)>,
+    dials: u64,
+}
+
+impl Network {
+    pub(super) fn new(draws: Draws) -> Network {
+        Network {
+            now: Time::START,
+            agenda: Agenda::default(),
+            latency: Duration::from_millis(1),
+            capacity: 128 << 10,
+            chop: None,
+            draws,
+            wires: BTreeMap::new(),
+            blackholes: BTreeSet::new(),
+            held_back: Vec::new(),
+            woken: BTreeSet::new(),
+            dials: 0,
+        }
+    }
+
+    pub(super) fn wire(&self, wire: WireId) -> Option<&Wire> {
+        self.wires.get(&wire)
+    }
+
+    /// Starts a connection; `route` is the host at which its SYN arrives.
+    pub(super) fn dial(
+        &mut self,
+        via: Via,
+        owner: Owner,
+        host: IpAddr,
+        source: IpAddr,
+        target: SocketAddr,
+        route: IpAddr,
+    ) -> WireId {
+        self.dials += 1;
+        let port = 20_000 + u16::try_from(self.dials % 40_000).unwrap_or(0);
+        let wire = WireId(self.dials);
+        let dialler = End::new(owner, host, SocketAddr::new(source, port));
+        let dialled = End::new(Owner::Nobody, route, target);
+        self.wires.insert(wire, Wire { via, target, dialler, dialled });
+        let at = self.now.after(self.delay(host, route));
+        self.agenda.put(at, Happening::Syn(wire));
+        wire
+    }
+
+    /// Takes a SYN off the network; nothing where it is held back or the dialler has given up.
+    pub(super) fn syn(&mut self, id: WireId) -> Option<&Wire> {
+        let wire = self.wires.get(&id)?;
+        if wire.dialler.closed {
+            self.wires.remove(&id);
+            return None;
+        }
+        if self.blocked(wire) {
+            self.held_back.push(Happening::Syn(id));
+            return None;
+        }
+        self.wires.get(&id)
+    }
+
+    /// The dialled end is taken by `owner`.
+    pub(super) fn answer(&mut self, id: WireId, result: Result<Owner, IoFault>) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let outcome = match result {
+            Ok(owner) => {
+                wire.dialled.owner = owner;
+                Ok(())
+            }
+            Err(fault) => {
+                wire.dialled.closed = true;
+                Err(fault)
+            }
+        };
+        let (from, to) = (wire.dialled.host, wire.dialler.host);
+        let at = self.now.after(self.delay(from, to));
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.dialler.last_arrival = at;
+        }
+        self.agenda.put(at, Happening::Answer(id, outcome));
+    }
+
+    /// The answer has arrived; says who dialled.
+    pub(super) fn answered(
+        &mut self,
+        id: WireId,
+        outcome: &Result<(), IoFault>,
+    ) -> Option<(Owner, SocketAddr)> {
+        let wire = self.wires.get(&id)?;
+        if self.blocked(wire) {
+            self.held_back.push(Happening::Answer(id, *outcome));
+            return None;
+        }
+        if wire.dialler.closed {
+            return None;
+        }
+        let who = (wire.dialler.owner.clone(), wire.dialler.address);
+        if outcome.is_err() {
+            self.wires.remove(&id);
+        }
+        Some(who)
+    }
+
+    pub(super) fn set_owner(&mut self, wire: WireId, side: Side, owner: Owner) {
+        if let Some(wire) = self.wires.get_mut(&wire) {
+            wire.end_mut(side).owner = owner;
+        }
+        self.woken.insert((wire, side));
+    }
+
+    pub(super) fn read(&mut self, id: WireId, side: Side, space: &mut [u8]) -> io::Result<usize> {
+        let most = self.chopped(space.len());
+        let Some(wire) = self.wires.get_mut(&id) else { return Err(io::ErrorKind::ConnectionReset.into()) };
+        let end = wire.end_mut(side);
+        if end.inbox.is_empty() {
+            // FIN is told before an RST that came after it, as by kernels.
+            return match (end.fin, end.reset) {
+                (true, _) => Ok(0),
+                (false, true) => Err(io::ErrorKind::ConnectionReset.into()),
+                (false, false) => Err(io::ErrorKind::WouldBlock.into()),
+            };
+        }
+        let len = most.min(end.inbox.len());
+        for (to, from) in space.iter_mut().zip(end.inbox.drain(..len)) {
+            *to = from;
+        }
+        self.woken.insert((id, side.other()));
+        Ok(len)
+    }
+
+    pub(super) fn write(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Some(wire) = self.wires.get(&id) else { return Err(io::ErrorKind::ConnectionReset.into()) };
+        if wire.end(side).reset {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let to = wire.end(side.other());
+        let room = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
+        if room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let most = self.chopped(room);
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
+        let len = bytes.len();
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.end_mut(side.other()).in_flight += len;
+        }
+        self.send(id, side.other(), Segment::Data(bytes));
+        if self.chop.is_some() {
+            self.woken.insert((id, side));
+        }
+        Ok(len)
+    }
+
+    /// How many bytes can be written at once.
+    pub(super) fn room(&self, id: WireId, side: Side) -> usize {
+        self.wires.get(&id).map_or(0, |wire| {
+            let to = wire.end(side.other());
+            if wire.end(side).reset {
+                return usize::MAX;
+            }
+            self.capacity.saturating_sub(to.inbox.len() + to.in_flight)
+        })
+    }
+
+    /// Writes all of it, for which there is room.
+    pub(super) fn write_whole(&mut self, id: WireId, side: Side, bytes: &[u8]) -> io::Result<()> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            done += self.write(id, side, &[IoSlice::new(rest)])?;
+        }
+        Ok(())
+    }
+
+    /// Sends FIN.
+    pub(super) fn finish(&mut self, id: WireId, side: Side) {
+        let Some(end) = self.wires.get_mut(&id).map(|wire| wire.end_mut(side)) else { return };
+        if !end.fin_sent && !end.reset {
+            end.fin_sent = true;
+            self.send(id, side.other(), Segment::Fin);
+        }
+    }
+
+    /// Closes an end. What it has not read turns an orderly close into RST, as in kernels.
+    pub(super) fn close(&mut self, id: WireId, side: Side, abort: bool) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let end = wire.end_mut(side);
+        if end.closed {
+            return;
+        }
+        end.closed = true;
+        end.owner = Owner::Nobody;
+        let unread = !end.inbox.is_empty();
+        end.inbox.clear();
+        if !end.reset {
+            if abort || unread {
+                self.send(id, side.other(), Segment::Reset);
+            } else if !end.fin_sent {
+                end.fin_sent = true;
+                self.send(id, side.other(), Segment::Fin);
+            }
+        }
+        self.woken.insert((id, side.other()));
+        if self.wires.get(&id).is_some_and(|wire| wire.dialler.closed && wire.dialled.closed) {
+            self.wires.remove(&id);
+        }
+    }
+
+    /// Something arrives.
+    pub(super) fn arrive(&mut self, id: WireId, side: Side, segment: Segment) {
+        let Some(wire) = self.wires.get(&id) else { return };
+        if self.blocked(wire) {
+            return self.held_back.push(Happening::Arrive(id, side, segment));
+        }
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let end = wire.end_mut(side);
+        match segment {
+            Segment::Data(bytes) => {
+                end.in_flight = end.in_flight.saturating_sub(bytes.len());
+                if end.closed {
+                    self.woken.insert((id, side.other()));
+                    return self.send(id, side.other(), Segment::Reset);
+                }
+                end.inbox.extend(bytes);
+            }
+            Segment::Fin => end.fin = true,
+            Segment::Reset => end.reset = true,
+        }
+        self.woken.insert((id, side));
+    }
+
+    /// From here on nothing passes between this host and others.
+    pub(super) fn blackhole(&mut self, host: IpAddr) {
+        self.blackholes.insert(host);
+    }
+
+    /// The way is free again: what was held back arrives.
+    pub(super) fn heal(&mut self) {
+        self.blackholes.clear();
+        for happening in std::mem::take(&mut self.held_back) {
+            self.agenda.put(self.now, happening);
+        }
+    }
+
+    pub(super) fn take_woken(&mut self) -> BTreeSet<(WireId, Side)> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// The connections of which one end belongs to `node`.
+    pub(super) fn ends_of(&self, node: NodeId) -> Vec<(WireId, Side)> {
+        let mut ends = Vec::new();
+        for (id, wire) in &self.wires {
+            for side in [Side::Dialler, Side::Dialled] {
+                match wire.end(side).owner {
+                    Owner::Node(owner, _) | Owner::Backlog(owner, _) if owner == node => {
+                        ends.push((*id, side))
+                    }
+                    Owner::App(_) | Owner::Backlog(..) | Owner::Node(..) | Owner::Nobody => {}
+                }
+            }
+        }
+        ends
+    }
+
+    fn send(&mut self, id: WireId, to: Side, segment: Segment) {
+        let Some(wire) = self.wires.get(&id) else { return };
+        let delay = self.delay(wire.dialler.host, wire.dialled.host);
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let end = wire.end_mut(to);
+        let at = self.now.after(delay).max(end.last_arrival);
+        end.last_arrival = at;
+        self.agenda.put(at, Happening::Arrive(id, to, segment));
+    }
+
+    fn delay(&self, a: IpAddr, b: IpAddr) -> Duration {
+        if a == b { LOOPBACK } else { self.latency }
+    }
+
+    fn blocked(&self, wire: &Wire) -> bool {
+        let (a, b) = (wire.dialler.host, wire.dialled.host);
+        a != b && (self.blackholes.contains(&a) || self.blackholes.contains(&b))
+    }
+
+    fn chopped(&mut self, most: usize) -> usize {
+        let Some(limit) = self.chop else { return most };
+        let draw = usize::try_from(self.draws.next_u64() % (limit as u64)).unwrap_or(0) + 1;
+        most.min(draw)
+    }
+}

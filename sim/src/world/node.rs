@@ -1,0 +1,312 @@
+//! A node: one engine, driven as a production driver would, and recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use culvert_core::engine::boundary::{CloseMode, Input, Output, SocketId};
+use culvert_core::engine::pump::{Budget, Socket, pump};
+use culvert_core::engine::{Config, Engine};
+use culvert_core::fault::IoFault;
+use culvert_core::telemetry::Event;
+use culvert_core::time::{Now, Time};
+
+use super::network::{Network, Side, WireId};
+use super::recording::{Outcome, Recording, Step};
+use crate::crypto::random::with_stream;
+use culvert_core::seed::Draws;
+
+/// A node of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(pub(super) usize);
+
+/// How the certificate authority treats a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issuing {
+    /// It issues after so long.
+    After(Duration),
+    /// It refuses after so long.
+    Refusing(Duration),
+    /// It does not answer.
+    Never,
+}
+
+/// How a driver takes [`Output::Join`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// The kernel relays.
+    Kernel,
+    /// It cannot: parted at once.
+    Parted,
+}
+
+/// Bytes moved for one socket before others have their turn.
+const TURN: usize = 64 << 10;
+/// Bytes relayed between joined sockets at once.
+const RELAY: usize = 16 << 10;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) engine: Engine,
+    pub(super) limits: culvert_core::limit::Limits,
+    draws: Draws,
+    pub(super) sockets: BTreeMap<SocketId, (WireId, Side)>,
+    joined: BTreeMap<SocketId, SocketId>,
+    /// Joined sockets whose FIN the engine knows of.
+    fin_told: BTreeSet<SocketId>,
+    pub(super) ready: BTreeSet<SocketId>,
+    pub(super) issuing: Issuing,
+    pub(super) joining: Joining,
+    pub(super) stopped: bool,
+    pub(super) killed: bool,
+    pub(super) recording: Recording,
+    pub(super) outcome: Outcome,
+    pub(super) reports: Vec<(Time, Event)>,
+    /// What the engine wants of the world beyond its own sockets.
+    pub(super) wants: Vec<Output>,
+    /// Redirected connections accepted, by peer and original target, to be balanced by reports.
+    pub(super) accepted: BTreeMap<(SocketAddr, SocketAddr), usize>,
+    pub(super) joins: usize,
+    /// Facts that this node has and others do not.
+    pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
+}
+
+impl Node {
+    pub(super) fn new(
+        config: Config,
+        snapshot: std::sync::Arc<culvert_core::mesh::Snapshot>,
+        now: Now,
+        draws: Draws,
+    ) -> Node {
+        Node {
+            limits: config.limits.clone(),
+            recording: Recording::new(config.clone(), snapshot.clone(), now, draws.clone()),
+            engine: Engine::new(config, snapshot, now),
+            draws,
+            sockets: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            fin_told: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            issuing: Issuing::After(Duration::from_millis(5)),
+            joining: Joining::Kernel,
+            stopped: false,
+            killed: false,
+            outcome: Outcome::default(),
+            reports: Vec::new(),
+            wants: Vec::new(),
+            accepted: BTreeMap::new(),
+            joins: 0,
+            apart: None,
+        }
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        !self.stopped && !self.killed
+    }
+
+    pub(super) fn input(&mut self, net: &mut Network, now: Now, input: Input) {
+        self.recording.steps.push(Step::Input(now, input.clone()));
+        let engine = &mut self.engine;
+        with_stream(&mut self.draws, || engine.handle_input(now, input));
+        self.effects(net);
+    }
+
+    pub(super) fn accept(
+        &mut self,
+        net: &mut Network,
+        now: Now,
+        origin: culvert_core::engine::boundary::Origin,
+        wire: WireId,
+    ) -> SocketId {
+        self.recording.steps.push(Step::Accept(now, origin));
+        if let Some(original) = origin.original {
+            *self.accepted.entry((origin.peer, original)).or_default() += 1;
+        }
+        let engine = &mut self.engine;
+        let socket = with_stream(&mut self.draws, || engine.accept(now, origin));
+        self.sockets.insert(socket, (wire, Side::Dialled));
+        self.effects(net);
+        socket
+    }
+
+    /// Lets the engine read and write a socket until it or the kernel has enough.
+    pub(super) fn pump(&mut self, net: &mut Network, now: Now, id: SocketId) {
+        let Some(&(wire, side)) = self.sockets.get(&id) else { return };
+        if let Some(&other) = self.joined.get(&id) {
+            self.relay(net, now, id, other);
+            return self.relay(net, now, other, id);
+        }
+        let mut broken = None;
+        let readiness = {
+            let mut socket = Wired {
+                net: &mut *net,
+                wire,
+                side,
+                id,
+                now,
+                steps: &mut self.recording.steps,
+                outcome: &mut self.outcome,
+                broken: &mut broken,
+            };
+            let engine = &mut self.engine;
+            let mut budget = Budget::bytes(TURN);
+            with_stream(&mut self.draws, || pump(engine, id, now, &mut socket, &mut budget))
+        };
+        if let Some(fault) = broken {
+            self.recording.steps.push(Step::Input(now, Input::Failed { socket: id, fault }));
+        }
+        if readiness.more {
+            self.ready.insert(id);
+        }
+        self.effects(net);
+    }
+
+    /// What the kernel does for a joined pair, one way.
+    fn relay(&mut self, net: &mut Network, now: Now, from: SocketId, to: SocketId) {
+        let mut space = [0; RELAY];
+        while self.joined.get(&from) == Some(&to) {
+            let (Some(&(source, near)), Some(&(sink, far))) =
+                (self.sockets.get(&from), self.sockets.get(&to))
+            else {
+                return;
+            };
+            let room = net.room(sink, far).min(space.len());
+            if room == 0 {
+                return;
+            }
+            match net.read(source, near, &mut space[..room]) {
+                Ok(0) => {
+                    if self.fin_told.insert(from) {
+                        self.input(net, now, Input::ReadEnd { socket: from });
+                    }
+                    return;
+                }
+                Ok(len) => match net.write_whole(sink, far, &space[..len]) {
+                    Ok(()) => self.input(net, now, Input::Moved { from, to, len: len as u64 }),
+                    Err(error) => {
+                        let fault = IoFault::from_error(&error);
+                        return self.input(net, now, Input::Failed { socket: to, fault });
+                    }
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    let fault = IoFault::from_error(&error);
+                    return self.input(net, now, Input::Failed { socket: from, fault });
+                }
+            }
+        }
+    }
+
+    /// The driver gives up a join.
+    pub(super) fn part_all(&mut self, net: &mut Network, now: Now) {
+        while let Some((a, b)) = self.joined.pop_first() {
+            self.joined.remove(&b);
+            self.input(net, now, Input::Parted { a, b });
+            self.ready.extend([a, b]);
+        }
+    }
+
+    /// Does what the engine asks, in order.
+    fn effects(&mut self, net: &mut Network) {
+        loop {
+            let engine = &mut self.engine;
+            let Some(output) = with_stream(&mut self.draws, || engine.poll_output()) else { return };
+            self.outcome.take(output.clone());
+            match output {
+                Output::Interest { socket, interest } => {
+                    if interest.read || interest.write {
+                        self.ready.insert(socket);
+                    }
+                }
+                Output::Join { a, b } => {
+                    self.joins += 1;
+                    self.joined.insert(a, b);
+                    self.joined.insert(b, a);
+                    self.ready.extend([a, b]);
+                }
+                Output::Finish { socket } => {
+                    if let Some(&(wire, side)) = self.sockets.get(&socket) {
+                        net.finish(wire, side);
+                    }
+                }
+                Output::Close { socket, mode } => {
+                    if let Some(other) = self.joined.remove(&socket) {
+                        self.joined.remove(&other);
+                    }
+                    self.ready.remove(&socket);
+                    self.fin_told.remove(&socket);
+                    match self.sockets.remove(&socket) {
+                        Some((wire, side)) => net.close(wire, side, mode == CloseMode::Abort),
+                        None => self.wants.push(Output::Close { socket, mode }),
+                    }
+                }
+                Output::Report(event) => {
+                    assert!(!matches!(event, Event::Misuse(_)), "the driver keeps the contract: {event:?}");
+                    self.reports.push((net.now, event));
+                }
+                Output::Connect { .. } | Output::NeedCredential(_) => self.wants.push(output),
+            }
+        }
+    }
+
+    /// The kernel closes what a killed process had open.
+    pub(super) fn kill(&mut self, net: &mut Network) {
+        self.killed = true;
+        for (wire, side) in std::mem::take(&mut self.sockets).into_values() {
+            net.close(wire, side, false);
+        }
+    }
+
+    /// Joined pairs for which the driver has been told; parted where it cannot.
+    pub(super) fn refuse_joins(&mut self, net: &mut Network, now: Now) {
+        if self.joining == Joining::Parted && !self.joined.is_empty() {
+            self.part_all(net, now);
+        }
+    }
+}
+
+/// A socket of the simulated network, with a record of what went through it.
+struct Wired<'a> {
+    net: &'a mut Network,
+    wire: WireId,
+    side: Side,
+    id: SocketId,
+    now: Now,
+    steps: &'a mut Vec<Step>,
+    outcome: &'a mut Outcome,
+    broken: &'a mut Option<IoFault>,
+}
+
+impl Socket for Wired<'_> {
+    fn try_read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let result = self.net.read(self.wire, self.side, space);
+        match &result {
+            Ok(0) => self.steps.push(Step::Input(self.now, Input::ReadEnd { socket: self.id })),
+            Ok(len) => {
+                let bytes = space.get(..*len).unwrap_or_default().to_vec();
+                self.steps.push(Step::Read(self.now, self.id, bytes));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                let fault = IoFault::from_error(error);
+                self.steps.push(Step::Input(self.now, Input::Failed { socket: self.id, fault }));
+            }
+        }
+        result
+    }
+
+    fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let result = self.net.write(self.wire, self.side, slices);
+        match &result {
+            Ok(len) => {
+                self.outcome.wrote(self.id, slices.iter().flat_map(|slice| slice.iter().copied()).take(*len));
+                self.steps.push(Step::Wrote(self.now, self.id, *len));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The pump reads what is left before it tells of this.
+            Err(error) => *self.broken = Some(IoFault::from_error(error)),
+        }
+        result
+    }
+}

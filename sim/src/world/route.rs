@@ -1,0 +1,198 @@
+//! What the kernel and the certificate authority do: where a SYN goes, redirects, accepts, credentials.
+
+use std::net::SocketAddr;
+
+use culvert_core::engine::boundary::{Input, Listener, Origin, Output, PodId};
+use culvert_core::fault::IoFault;
+use culvert_core::identity::{IdentityFault, SpiffeId};
+use culvert_core::time::WallTime;
+
+use super::agenda::Happening;
+use super::app::{App, AppId, Seen, Serve};
+use super::host::Pod;
+use super::network::{Owner, Side, Via, WireId};
+use super::node::Issuing;
+use super::{NodeId, World};
+
+/// What answers a dial.
+enum Listening {
+    App(Serve),
+    Nothing,
+    Proxy(NodeId, Origin),
+    Unreachable,
+}
+
+/// How long certificates are valid.
+const LIFETIME: u64 = 24 * 3600;
+
+impl World {
+    pub(super) fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::App(app) => {
+                self.apps.ready.insert(app);
+            }
+            Happening::Answer(wire, outcome) => self.answered(wire, outcome),
+            Happening::Arrive(wire, side, segment) => self.net.arrive(wire, side, segment),
+            Happening::Credential(node, id) => match self.nodes[node.0].issuing {
+                Issuing::After(_) => self.issue(node, id),
+                Issuing::Refusing(_) => {
+                    let outcome = Err(IdentityFault::Unusable("the authority refuses".to_owned()));
+                    self.input(node, Input::Credential { id, outcome });
+                }
+                Issuing::Never => {}
+            },
+            Happening::Syn(wire) => self.syn(wire),
+        }
+    }
+
+    /// Carries out what an engine wants of the world.
+    pub(super) fn grant(&mut self, node: NodeId) {
+        for want in std::mem::take(&mut self.nodes[node.0].wants) {
+            match want {
+                Output::Connect { socket, pod, target, source } => {
+                    let host = self.host(pod_of(pod)).ip;
+                    let source = source.unwrap_or(host);
+                    let owner = Owner::Node(node, socket);
+                    let wire = self.net.dial(Via::Proxy, owner, host, source, target, target.ip());
+                    self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
+                }
+                Output::NeedCredential(id) => match self.nodes[node.0].issuing {
+                    Issuing::After(delay) | Issuing::Refusing(delay) => {
+                        self.net.agenda.put(self.net.now.after(delay), Happening::Credential(node, id));
+                    }
+                    Issuing::Never => {}
+                },
+                Output::Close { socket, mode } => {
+                    // Opened and closed in one turn: it was wanted earlier in this list.
+                    if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {
+                        self.net.close(wire, side, mode == culvert_core::engine::boundary::CloseMode::Abort);
+                    }
+                }
+                Output::Finish { .. } | Output::Interest { .. } | Output::Join { .. } | Output::Report(_) => {
+                }
+            }
+        }
+    }
+
+    pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
+        let now = self.now().wall;
+        let end = WallTime::from_unix_secs(now.as_unix_secs() + LIFETIME);
+        let credential = self.authority.issue(&id, now, end).expect("validity ends after it begins");
+        self.input(node, Input::Credential { id, outcome: Ok(credential) });
+    }
+
+    fn syn(&mut self, id: WireId) {
+        let Some(wire) = self.net.syn(id) else { return };
+        let (via, target, from, peer) =
+            (wire.via, wire.target, wire.end(Side::Dialler).host, wire.end(Side::Dialler).address);
+        match self.listening(via, from, peer, target) {
+            Listening::App(Serve::Silent) => {}
+            Listening::App(Serve::Script(script)) => {
+                let app = AppId(self.apps.list.len());
+                let stream = app.0 as u64 + 1;
+                self.apps.list.push(App::new(id, Side::Dialled, stream, script, target, target));
+                self.net.answer(id, Ok(Owner::App(app)));
+                self.apps.ready.insert(app);
+            }
+            Listening::Nothing => self.net.answer(id, Err(IoFault::Refused)),
+            Listening::Unreachable => self.net.answer(id, Err(IoFault::Unreachable)),
+            Listening::Proxy(node, origin) => {
+                self.net.answer(id, Ok(Owner::Backlog(node, origin)));
+                self.accept_backlog(node);
+            }
+        }
+    }
+
+    /// Accepts what the kernel has accepted for a process.
+    pub(super) fn accept_backlog(&mut self, node: NodeId) {
+        if !self.nodes[node.0].is_awake() {
+            return;
+        }
+        let now = self.now();
+        for (wire, side) in self.net.ends_of(node) {
+            let Some(Owner::Backlog(_, origin)) =
+                self.net.wire(wire).map(|wire| wire.end(side).owner.clone())
+            else {
+                continue;
+            };
+            let entry = &mut self.nodes[node.0];
+            let socket = entry.accept(&mut self.net, now, origin, wire);
+            if entry.sockets.contains_key(&socket) {
+                self.net.set_owner(wire, side, Owner::Node(node, socket));
+            }
+            self.grant(node);
+        }
+    }
+
+    fn listening(&self, via: Via, from: std::net::IpAddr, peer: SocketAddr, target: SocketAddr) -> Listening {
+        let source = self.host_at(from);
+        let captured = source.and_then(|pod| Some((pod, self.host(pod).node?)));
+        if let (Via::App, Some((pod, node))) = (via, captured) {
+            return self.proxy(node, pod, Listener::Outbound, peer, target);
+        }
+        let Some(host) = self.host_at(target.ip()) else { return Listening::Unreachable };
+        match self.host(host).node {
+            // What a pod's own proxy dials within the pod passes the redirect by its mark.
+            Some(node) if !(via == Via::Proxy && source == Some(host)) => {
+                let listener =
+                    if target.port() == 15008 { Listener::InboundHbone } else { Listener::InboundPlaintext };
+                self.proxy(node, host, listener, peer, target)
+            }
+            Some(_) | None => self
+                .apps
+                .listeners
+                .get(&target)
+                .map_or(Listening::Nothing, |serve| Listening::App(serve.clone())),
+        }
+    }
+
+    fn proxy(
+        &self,
+        node: NodeId,
+        pod: Pod,
+        listener: Listener,
+        peer: SocketAddr,
+        target: SocketAddr,
+    ) -> Listening {
+        if self.nodes[node.0].killed {
+            return Listening::Nothing;
+        }
+        let own = |port| SocketAddr::new(self.host(pod).ip, port);
+        let (local, original) = match listener {
+            Listener::Outbound => (own(15001), Some(target)),
+            Listener::InboundPlaintext => (own(15006), Some(target)),
+            Listener::InboundHbone => (target, None),
+        };
+        Listening::Proxy(node, Origin { pod: pod.id(), listener, peer, local, original })
+    }
+
+    fn answered(&mut self, wire: WireId, outcome: Result<(), IoFault>) {
+        let Some((owner, local)) = self.net.answered(wire, &outcome) else { return };
+        match owner {
+            Owner::App(app) => {
+                let entry = &mut self.apps.list[app.0];
+                match outcome {
+                    Ok(()) => entry.seen = Seen::Open,
+                    Err(_) => {
+                        entry.seen = Seen::Refused;
+                        entry.ended_at = Some(self.net.now);
+                    }
+                }
+                self.apps.ready.insert(app);
+            }
+            Owner::Node(node, socket) => {
+                let input = match outcome {
+                    Ok(()) => Input::Connected { socket, local },
+                    Err(fault) => Input::Failed { socket, fault },
+                };
+                self.nodes[node.0].ready.insert(socket);
+                self.input(node, input);
+            }
+            Owner::Backlog(..) | Owner::Nobody => {}
+        }
+    }
+}
+
+fn pod_of(pod: PodId) -> Pod {
+    Pod(usize::try_from(pod.0).unwrap_or(usize::MAX))
+}
