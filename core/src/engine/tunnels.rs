@@ -216,12 +216,21 @@ impl Engine {
         loop {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
-            let Some(event) = entry.tunnel.poll_event() else { break };
-            entry.last_received = now.time;
-            match event {
-                TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
-                TunnelEvent::Mux(event) => self.mux_event(now, id, event),
-                TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+            // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
+            let mut said = false;
+            while let Some(event) = self.tunnels.get_mut(id).and_then(|entry| entry.tunnel.poll_event()) {
+                said = true;
+                match event {
+                    TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
+                    TunnelEvent::Mux(event) => self.mux_event(now, id, event),
+                    TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+                }
+            }
+            if !said {
+                break;
+            }
+            if let Some(entry) = self.tunnels.get_mut(id) {
+                entry.last_received = now.time;
             }
         }
         self.offer_room(now, id);
