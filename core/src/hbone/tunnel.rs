@@ -264,8 +264,7 @@ impl Tunnel {
         if !self.authorised {
             return false;
         }
-        loop {
-            let Some(session) = self.session.as_mut().filter(|_| !self.lost) else { break };
+        while let Some(session) = self.session.as_mut().filter(|_| !self.lost) {
             let mut progress = false;
             while self.output.len() - self.written < self.output_limit && !self.mux.output().is_empty() {
                 let piece = self.mux.output();
