@@ -355,6 +355,25 @@ pub enum Against {
     Nothing,
 }
 
+/// One kind of load of `culvert bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Load {
+    /// Memory of idle connections.
+    Idle,
+    /// One connection, as much as goes through.
+    Bulk,
+    /// The same over a link of 50 ms round trip.
+    Far,
+    /// Small requests on many connections.
+    Requests,
+    /// Small requests, one at a time.
+    Latency,
+    /// Connections made, used once and closed.
+    Connections,
+    /// Small requests beside readers that stall.
+    Stalled,
+}
+
 /// Arguments of `culvert bench`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(after_help = "Everything runs on 127.0.0.0/8, in less than a minute, and needs no privileges.")]
@@ -365,6 +384,9 @@ pub struct BenchArgs {
     /// One short round: figures are rough
     #[arg(long)]
     pub quick: bool,
+    /// Only this load (repeatable)
+    #[arg(long, value_name = "LOAD")]
+    pub only: Vec<Load>,
     /// Which other proxy to measure, if it is there
     #[arg(long, value_name = "PROXY", default_value = "envoy")]
     pub against: Against,

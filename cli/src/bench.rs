@@ -16,7 +16,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::args::{Against, BenchArgs};
+use clap::ValueEnum;
+
+use crate::args::{Against, BenchArgs, Load};
 use crate::demo::runner::Interrupt;
 use crate::failure::Failure;
 use crate::signal;
@@ -79,7 +81,8 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::new(format!("cannot start the client: {error}")))?;
     let mut bench = Bench { runtime, interrupt, plan, results: Results::default() };
-    bench.measure(&paths)?;
+    let loads = if args.only.is_empty() { Load::value_variants() } else { &args.only };
+    bench.measure(&paths, loads)?;
     if args.json {
         for value in bench.results.json() {
             println!("{value}");
@@ -107,24 +110,30 @@ struct Bench {
 }
 
 impl Bench {
-    fn measure(&mut self, paths: &[Path]) -> Result<(), Failure> {
+    /// Runs the loads in turn, each over all paths.
+    fn measure(&mut self, paths: &[Path], loads: &[Load]) -> Result<(), Failure> {
         for path in paths {
             self.warm_up(path)?;
         }
-        for path in paths {
-            self.memory(path)?;
-        }
-        let loads: [fn(&mut Bench, &Path) -> Result<(), Failure>; 5] =
-            [Bench::bulk, Bench::far, Bench::requests, Bench::latency, Bench::connections];
-        for _ in 0..self.plan.rounds {
+        for round in 0..self.plan.rounds {
             for load in loads {
                 for path in paths {
-                    load(self, path)?;
+                    match load {
+                        // Later, memory that a load has freed would carry the connections for nothing.
+                        Load::Idle if round == 0 => self.memory(path)?,
+                        Load::Bulk => self.bulk(path)?,
+                        Load::Far => self.far(path)?,
+                        Load::Requests => self.requests(path)?,
+                        Load::Latency => self.latency(path)?,
+                        Load::Connections => self.connections(path)?,
+                        Load::Idle | Load::Stalled => {}
+                    }
                 }
             }
         }
         // Windows take long to fill: fewer rounds, and last, for what they held is memory that came to stay.
-        for _ in 0..self.plan.rounds.div_ceil(2) {
+        let rounds = if loads.contains(&Load::Stalled) { self.plan.rounds.div_ceil(2) } else { 0 };
+        for _ in 0..rounds {
             for path in paths {
                 self.stalled(path)?;
             }
@@ -180,7 +189,7 @@ impl Bench {
         Ok(())
     }
 
-    /// First of all: later, memory that a load has freed would carry the connections for nothing.
+    /// Makes connections and lets them be.
     fn memory(&mut self, path: &Path) -> Result<(), Failure> {
         if path.proxies.is_empty() {
             return Ok(());

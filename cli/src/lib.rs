@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod allocator;
 pub mod args;
 mod atomic_file;
 mod bench;

@@ -20,6 +20,7 @@ use culvert_tokio::{
     CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
 };
 
+use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{DevelopmentCa, Directory};
@@ -41,6 +42,7 @@ enum Happened {
 /// Runs a node until it has drained.
 pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     let settings = args.settings()?;
+    allocator::keep_buffers();
     let (events, happened) = mpsc::channel();
     let stop = events.clone();
     // Before any thread: they inherit which signals are blocked.

@@ -130,5 +130,6 @@ fn a_bench_compares_with_envoy_unless_told_not_to() {
     assert_eq!((other.json, other.quick, other.against), (true, true, Against::Nothing));
     assert_eq!((other.peers, other.python), (Some("p".into()), Some("v/python".into())));
     assert_eq!(node("culvert node --mesh m --workload a/b/c --ca d").hbone_port, 15008);
+    assert_eq!(bench("culvert bench --only bulk --only idle").only, [Load::Bulk, Load::Idle]);
     failure("culvert bench --against nginx");
 }

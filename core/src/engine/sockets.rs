@@ -102,9 +102,17 @@ impl Engine {
         }
     }
 
-    /// Adds what is to be written to this socket now. Valid until the next call that takes `&mut self`; follow with
+    /// Adds what is to be written to this socket now. What a tunnel's streams have to say is made into TLS records here, so
+    /// that all that was said since the last write shares them; offered bytes stay as they are. Valid until the next call that takes `&mut self`; follow with
     /// [`super::boundary::Input::Wrote`].
-    pub fn write_slices<'a>(&'a self, socket: SocketId, into: &mut Slices<'a>) {
+    pub fn write_slices<'a>(&'a mut self, socket: SocketId, into: &mut Slices<'a>) {
+        if let Some(User::Tunnel(id)) = self.sockets.get(socket).map(|entry| entry.user)
+            && let Some(entry) = self.tunnels.get_mut(id)
+            && entry.tunnel.seal()
+        {
+            // Handled with the next input, which follows.
+            self.dirty_tunnels.insert(id);
+        }
         let Some(entry) = self.sockets.get(socket).filter(|entry| entry.connected) else { return };
         match entry.user {
             User::Tunnel(tunnel) => {

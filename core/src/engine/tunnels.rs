@@ -231,15 +231,23 @@ impl Engine {
         loop {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
-            let Some(event) = entry.tunnel.poll_event() else { break };
-            if entry.phase == TunnelPhase::Closing {
-                // Its last words are on their way, and nobody waits for more of it.
-                continue;
+            // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
+            let mut said = false;
+            while let Some(entry) = self.tunnels.get_mut(id) {
+                let Some(event) = entry.tunnel.poll_event() else { break };
+                said = true;
+                if entry.phase == TunnelPhase::Closing {
+                    // Its last words are on their way, and nobody waits for more of it.
+                    continue;
+                }
+                match event {
+                    TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
+                    TunnelEvent::Mux(event) => self.mux_event(now, id, event),
+                    TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+                }
             }
-            match event {
-                TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
-                TunnelEvent::Mux(event) => self.mux_event(now, id, event),
-                TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+            if !said {
+                break;
             }
         }
         self.offer_room(now, id);
