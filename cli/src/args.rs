@@ -24,8 +24,8 @@ const ABOUT: &str = "An ambient service mesh: no sidecars, no changes to applica
 
 const EXAMPLES: &str = "\
 Examples:
-  culvert demo                      see the mesh work on this machine (root, for network namespaces)
-  culvert demo --loopback           the same without root, on 127.0.0.0/8
+  culvert demo                      see the mesh work on this machine; root is not needed
+  culvert demo --loopback           the same without network namespaces, on 127.77.0.0/16
   culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
   culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
 
@@ -55,6 +55,9 @@ pub enum Command {
     Bench(BenchArgs),
     /// Print the version, the commit and the cryptographic module
     Version,
+    /// Try whether the demo's network namespaces can be built here
+    #[command(hide = true)]
+    DemoProbe,
     /// Run one of the demo's plain programs
     #[command(hide = true)]
     DemoProgram(DemoProgramArgs),
@@ -105,6 +108,9 @@ pub struct NodeArgs {
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+    /// Where tunnels are taken; peers must be led there from port 15008
+    #[arg(long, value_name = "PORT", default_value_t = 15008, hide = true)]
+    pub hbone_port: u16,
     /// Take connections to LISTEN as if the workload had made them to TARGET (repeatable, with --workload)
     #[arg(long = "forward", value_name = "LISTEN=TARGET")]
     pub forwards: Vec<Forward>,
@@ -183,6 +189,8 @@ pub struct NodeSettings {
     pub compat: Compatibility,
     /// Every bound.
     pub limits: Limits,
+    /// Where tunnels are taken.
+    pub hbone_port: u16,
 }
 
 impl NodeArgs {
@@ -218,6 +226,7 @@ impl NodeArgs {
             same_node: !self.no_same_node,
             compat: self.compat,
             limits,
+            hbone_port: self.hbone_port,
         })
     }
 }
@@ -331,17 +340,62 @@ pub struct DemoArgs {
     /// One JSON object a line, a summary last
     #[arg(long)]
     pub json: bool,
-    /// Without network namespaces: everything on 127.0.0.0/8, no root needed
+    /// Without network namespaces: everything on 127.77.0.0/16
     #[arg(long)]
     pub loopback: bool,
 }
 
+/// What `culvert bench` compares with, beside a direct connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Against {
+    /// Envoy as HBONE client and server, where it can be found.
+    Envoy,
+    /// Nothing else.
+    #[value(name = "none")]
+    Nothing,
+}
+
+/// One kind of load of `culvert bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Load {
+    /// Memory of idle connections.
+    Idle,
+    /// One connection, as much as goes through.
+    Bulk,
+    /// The same over a link of 50 ms round trip.
+    Far,
+    /// Small requests on many connections.
+    Requests,
+    /// Small requests, one at a time.
+    Latency,
+    /// Connections made, used once and closed.
+    Connections,
+    /// Small requests beside readers that stall.
+    Stalled,
+}
+
 /// Arguments of `culvert bench`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(after_help = "Everything runs on 127.0.0.0/8, in less than a minute, and needs no privileges.")]
 pub struct BenchArgs {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// One short round: figures are rough
+    #[arg(long)]
+    pub quick: bool,
+    /// Only this load (repeatable)
+    #[arg(long, value_name = "LOAD")]
+    pub only: Vec<Load>,
+    /// Which other proxy to measure, if it is there
+    #[arg(long, value_name = "PROXY", default_value = "envoy")]
+    pub against: Against,
+    /// Where Envoy's peer.py is [default: $CULVERT_SHARED/peers or ../shared/peers]
+    #[arg(long, value_name = "DIR")]
+    pub peers: Option<PathBuf>,
+    /// The Python that has Envoy [default: .venv/bin/python in DIR or here, or python3]
+    #[arg(long, value_name = "FILE")]
+    pub python: Option<PathBuf>,
 }
 
 /// Arguments of the hidden `culvert demo-program`.

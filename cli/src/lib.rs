@@ -5,8 +5,10 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod allocator;
 pub mod args;
 mod atomic_file;
+mod bench;
 pub mod ca;
 pub mod credentials;
 pub mod demo;

@@ -20,6 +20,7 @@ use culvert_tokio::{
     CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
 };
 
+use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{DevelopmentCa, Directory};
@@ -41,6 +42,7 @@ enum Happened {
 /// Runs a node until it has drained.
 pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     let settings = args.settings()?;
+    allocator::keep_buffers();
     let (events, happened) = mpsc::channel();
     let stop = events.clone();
     // Before any thread: they inherit which signals are blocked.
@@ -91,12 +93,15 @@ fn reload(node: &Node, path: &Path, change: Change) {
 }
 
 fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Failure> {
-    let (pods, forwarding) = match &settings.served {
+    let (mut pods, forwarding) = match &settings.served {
         Served::Here(workload, forwards) => (vec![here(workload, forwards, snapshot)?], !forwards.is_empty()),
         Served::Pods(pods) => {
             (pods.iter().map(|pod| in_namespace(&pod.workload, &pod.netns)).collect::<Result<_, _>>()?, false)
         }
     };
+    for pod in &mut pods {
+        pod.ports.hbone = settings.hbone_port;
+    }
     let workers = match settings.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),

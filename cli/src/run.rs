@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
+use crate::bench;
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
 use crate::demo::{self, programs};
@@ -43,13 +44,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Node(args) => node::run(args),
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(args) => demo::start(&args),
-        Command::Bench(_) => Err(absent("bench")),
+        Command::Bench(args) => bench::run(args),
+        Command::DemoProbe => demo::probe(),
         Command::DemoProgram(args) => demo_program(&args),
     }
-}
-
-fn absent(command: &str) -> Failure {
-    Failure::new(format!("this build has no `culvert {command}`"))
 }
 
 fn demo_program(args: &DemoProgramArgs) -> Result<(), Failure> {

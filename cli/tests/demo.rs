@@ -70,7 +70,7 @@ impl Fake {
 
 impl World for Fake {
     fn address(&self, place: Place) -> IpAddr {
-        IpAddr::from([127, 77, self.net, place as u8 + 1])
+        IpAddr::from([127, 78, self.net, place as u8 + 1])
     }
 
     fn dial(&mut self, from: Place, target: SocketAddr) -> Result<SocketAddr, WorldError> {

@@ -1,6 +1,7 @@
 //! One worker's share of a node: flows, tunnels and timers composed. It is told what happened ([`Input`]) and answers with
 //! what to do ([`Output`]); bytes go through memory that it lends.
 
+mod abort;
 pub mod boundary;
 mod credentials;
 mod flow;
@@ -18,7 +19,7 @@ mod tunnels;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use boundary::{Deadline, Input, Listener, Origin, Output, PodId, SocketId};
+use boundary::{CloseMode, Deadline, Input, Listener, Origin, Output, PodId, SocketId};
 use credentials::Credentials;
 use flow::{Flow, FlowId};
 use local::Pod;
@@ -214,6 +215,8 @@ impl Engine {
             match timer {
                 Timer::Flow(flow) => self.flow_deadline(now, flow),
                 Timer::Tunnel(tunnel) => self.tunnel_deadline(now, tunnel),
+                Timer::Socket(socket) => self.close_socket(socket, CloseMode::Abort),
+                Timer::Stream(tunnel, stream) => self.stream_deadline(tunnel, stream),
                 Timer::Drain => self.drain_deadline(now),
             }
         }

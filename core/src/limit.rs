@@ -32,6 +32,9 @@ pub struct Limits {
     /// A connection older than this is aborted; zero turns it off (B7).
     pub connection_max_age: Duration,
 
+    /// How long what was taken before an abort may take to be delivered before it (B6).
+    pub flush_before_abort: Duration,
+
     /// Streams on one tunnel that we open at most, however many the peer permits (node.md row 46).
     pub streams_per_tunnel: usize,
     /// Tunnels for one pool key at most (B3).
@@ -79,6 +82,7 @@ impl Default for Limits {
             half_closed_idle: Duration::from_secs(3600),
             connection_idle: Duration::ZERO,
             connection_max_age: Duration::ZERO,
+            flush_before_abort: Duration::from_secs(5),
             streams_per_tunnel: 100,
             tunnels_per_key: 64,
             waiters_per_key: 4096,

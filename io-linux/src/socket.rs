@@ -120,6 +120,14 @@ pub fn abort_on_close(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket.as_fd()).set_linger(Some(Duration::ZERO))
 }
 
+/// Reads what has arrived; for a runtime that does not know yet that something has.
+///
+/// # Errors
+/// `WouldBlock` where nothing has, and what else the kernel says.
+pub fn read(socket: impl AsFd, space: &mut [u8]) -> io::Result<usize> {
+    io::Read::read(&mut &*SockRef::from(&socket.as_fd()), space)
+}
+
 /// Undoes [`abort_on_close`]: the close sends what is queued, then FIN.
 ///
 /// # Errors

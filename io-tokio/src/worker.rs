@@ -96,7 +96,14 @@ impl Worker {
             Err(_) => return,
         };
         // The driver bounds its own turns; tokio's budget would only make readiness lie.
-        runtime.block_on(tokio::task::unconstrained(async move { Driver::new(self, inbox).await }));
+        let driver = tokio::task::unconstrained(async move { Driver::new(self, inbox).await });
+        // A task of its own: what `block_on` polls itself is woken through an eventfd, two system calls for each wake,
+        // even on this thread.
+        if let Err(error) = runtime.block_on(runtime.spawn(driver))
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 
@@ -179,9 +186,10 @@ impl Driver {
     }
 
     fn take_ready(&mut self) {
+        // One reading of the clocks for the turn: deadlines, which are finer, take their own.
+        let now = self.clock.now();
         for _ in 0..SOCKETS_PER_TURN {
             let Some(token) = self.ready.pop() else { return };
-            let now = self.clock.now();
             if token.index >= accept::FIRST_TOKEN {
                 self.accept_ready(now, token.index - accept::FIRST_TOKEN);
             } else {

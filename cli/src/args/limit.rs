@@ -34,7 +34,7 @@ enum Field {
     Streams(fn(&mut Limits) -> &mut u32),
 }
 
-const FIELDS: [(&str, Field); 26] = [
+const FIELDS: [(&str, Field); 27] = [
     ("tcp-connect", Field::Time(|l| &mut l.tcp_connect)),
     ("tls-handshake", Field::Time(|l| &mut l.tls_handshake)),
     ("http2-preface", Field::Time(|l| &mut l.http2_preface)),
@@ -48,6 +48,7 @@ const FIELDS: [(&str, Field); 26] = [
     ("half-closed-idle", Field::Timer(|l| &mut l.half_closed_idle)),
     ("connection-idle", Field::Timer(|l| &mut l.connection_idle)),
     ("connection-max-age", Field::Timer(|l| &mut l.connection_max_age)),
+    ("flush-before-abort", Field::Time(|l| &mut l.flush_before_abort)),
     ("streams-per-tunnel", Field::Count(|l| &mut l.streams_per_tunnel)),
     ("tunnels-per-key", Field::Count(|l| &mut l.tunnels_per_key)),
     ("waiters-per-key", Field::Count(|l| &mut l.waiters_per_key)),

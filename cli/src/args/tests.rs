@@ -117,3 +117,19 @@ fn help_is_text_and_shows_examples() {
     assert!(!text.contains("demo-program"), "{text}");
     assert!(text.lines().all(|line| line.chars().count() <= 120), "{text}");
 }
+
+#[test]
+fn a_bench_compares_with_envoy_unless_told_not_to() {
+    let bench = |line: &str| match command(line) {
+        Command::Bench(bench) => bench,
+        other => panic!("{line}: {other:?}"),
+    };
+    let usual = bench("culvert bench");
+    assert_eq!((usual.json, usual.quick, usual.against), (false, false, Against::Envoy));
+    let other = bench("culvert bench --json --quick --against none --peers p --python v/python");
+    assert_eq!((other.json, other.quick, other.against), (true, true, Against::Nothing));
+    assert_eq!((other.peers, other.python), (Some("p".into()), Some("v/python".into())));
+    assert_eq!(node("culvert node --mesh m --workload a/b/c --ca d").hbone_port, 15008);
+    assert_eq!(bench("culvert bench --only bulk --only idle").only, [Load::Bulk, Load::Idle]);
+    failure("culvert bench --against nginx");
+}

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::by_hand;
 use super::report::{Format, Printer};
 use super::runner::{DemoError, Interrupt, Runner};
 use super::scenario;
@@ -33,6 +34,9 @@ pub fn show<W: World>(
     let mut printer = Printer::new(io::stdout(), format);
     let summary = runner.run(&mut world, &scenario::all(), &mut printer)?;
     if summary.success() {
+        if format == Format::Table {
+            println!("{}", by_hand::text(std::env::current_exe().ok().as_deref()));
+        }
         return Ok(());
     }
     let wrong = summary.flows.saturating_sub(summary.ok);
@@ -56,11 +60,10 @@ impl From<DemoError> for Failure {
     fn from(error: DemoError) -> Failure {
         let failure = Failure::from_error(&error);
         match error {
-            DemoError::World(_) => {
-                failure.hint("network namespaces need root; `culvert demo --loopback` does without")
-            }
             DemoError::Program { .. } => failure.hint("is its port, from 7100 on, taken by another program?"),
-            DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => failure,
+            DemoError::World(_) | DemoError::Interrupted | DemoError::Output(_) | DemoError::Prepare(_) => {
+                failure
+            }
         }
     }
 }

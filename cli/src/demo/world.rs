@@ -9,9 +9,12 @@ use super::canary::Canary;
 use super::place::Place;
 use super::report::{FlowPath, Verdict};
 
+mod loopback;
 mod namespaces;
 mod nodes;
+mod tap;
 
+pub use loopback::Loopback;
 pub use namespaces::Namespaces;
 
 /// Which end of a flow a node's record is about.

@@ -140,9 +140,7 @@ impl Engine {
         for flow in self.flows.keys() {
             self.fail(now, flow, Reason::Failed(Fault::Drain));
         }
-        for tunnel in self.tunnels.keys() {
-            self.shut_tunnel(now, tunnel);
-        }
+        self.hurry_tunnels(now);
     }
 
     /// Says once that everything ended after a drain began.

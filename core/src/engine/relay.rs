@@ -5,10 +5,9 @@ use bytes::Bytes;
 use super::Engine;
 use super::boundary::{CloseMode, Output, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
-use super::sockets::Finish;
+use super::sockets::{Finish, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
-use crate::hbone::connect::ConnectResponse;
 use crate::hbone::mux::ResetCause;
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
@@ -17,13 +16,13 @@ impl Engine {
     /// Bytes arrived at one end; they go to the other.
     pub(super) fn bytes_from(&mut self, now: Now, id: FlowId, side: Side, bytes: Bytes) {
         let Some(flow) = self.flows.get_mut(id) else { return };
-        *flow.bytes.of_mut(side) += bytes.len() as u64;
         flow.active = now.time;
         let to = side.other();
         if *flow.deaf.of(to) {
-            // The far application takes nothing more: whoever still writes must learn it, as over plain TCP.
-            return self.fail(now, id, Self::reset_by(to));
+            // Nobody takes these. The writer learns it once what it is owed was delivered, when its connection closes.
+            return;
         }
+        *flow.bytes.of_mut(side) += bytes.len() as u64;
         match flow.end(to) {
             End::None => {
                 self.held_bytes += bytes.len();
@@ -84,8 +83,18 @@ impl Engine {
     fn finished(&mut self, now: Now, id: FlowId, side: Side) {
         let Some(flow) = self.flows.get_mut(id) else { return };
         *flow.finished.of_mut(side) = true;
+        self.conclude_if_over(now, id);
+    }
+
+    /// A flow is over when FIN was passed on both ways, or one way where the other has nobody left to take anything.
+    fn conclude_if_over(&mut self, now: Now, id: FlowId) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let one_way =
+            |side: Side| *flow.deaf.of(side) && *flow.ended.of(side) && *flow.finished.of(side.other());
         if flow.finished.near && flow.finished.far {
-            self.conclude(now, id, Reason::Completed);
+            self.conclude(now, id, CloseMode::Graceful);
+        } else if one_way(Side::Near) || one_way(Side::Far) {
+            self.conclude(now, id, CloseMode::Discard);
         }
     }
 
@@ -111,6 +120,7 @@ impl Engine {
 
     /// A socket of the flow broke.
     pub(super) fn end_broke(&mut self, now: Now, id: FlowId, side: Side, fault: IoFault) {
+        self.drop_queue(id, side);
         let Some(flow) = self.flows.get(id) else { return };
         let reason = match (&flow.phase, fault) {
             (Phase::Dialling, _) => Reason::Failed(Fault::Io(fault)),
@@ -133,10 +143,7 @@ impl Engine {
         if after_end || *flow.ended.of(side) {
             // After END_STREAM a reset closes only the sending half: bytes and FIN are delivered first (node.md B6).
             *flow.deaf.of_mut(side) = true;
-            if *flow.ended.of(side.other()) {
-                self.finished(now, id, side);
-            }
-            return;
+            return self.conclude_if_over(now, id);
         }
         let reason = match cause {
             ResetCause::Peer { code: reset_code::CONNECT_ERROR } => Self::reset_by(side),
@@ -227,8 +234,8 @@ impl Engine {
 
     fn flow_of(&self, socket: SocketId) -> Option<(FlowId, Side)> {
         match self.sockets.get(socket)?.user {
-            super::sockets::User::Flow(flow, side) => Some((flow, side)),
-            super::sockets::User::Tunnel(_) | super::sockets::User::Nobody => None,
+            User::Flow(flow, side) => Some((flow, side)),
+            User::Tunnel(_) | User::Leaving | User::Nobody => None,
         }
     }
 
@@ -283,38 +290,34 @@ impl Engine {
     pub(super) fn fail(&mut self, now: Now, id: FlowId, reason: Reason) {
         let Some(flow) = self.flows.get(id) else { return };
         let (near, far, relaying) = (flow.near, flow.far, flow.phase == Phase::Relaying);
+        // What an end sent before it reset the connection, or its tunnel was lost, is delivered first, unless memory runs low.
+        // What policy, a deadline or a limit ends is ended at once.
+        let flush = relaying && delivers(&reason) && self.held_bytes <= self.config.limits.memory_low;
         for (end, may_answer) in [(near, !relaying), (far, false)] {
-            match end {
-                End::None => {}
-                End::Socket(socket) => self.close_socket(socket, CloseMode::Abort),
-                End::Stream(tunnel, stream) => {
-                    if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                        match &reason {
-                            Reason::Failed(fault) if may_answer => {
-                                let answer = ConnectResponse::new(fault.status());
-                                let _gone = entry.tunnel.mux_mut().respond(stream, &answer, true);
-                            }
-                            _ => entry.tunnel.mux_mut().reset(stream, reset_code::CONNECT_ERROR),
-                        }
-                        self.forget_stream(tunnel, stream);
-                    }
+            match (end, &reason) {
+                (End::None, _) => {}
+                (End::Socket(socket), _) if flush => self.abort_when_drained(now, socket),
+                (End::Socket(socket), _) => self.close_socket(socket, CloseMode::Abort),
+                (End::Stream(tunnel, stream), Reason::Failed(fault)) if may_answer => {
+                    self.refuse_stream(tunnel, stream, fault.status());
                 }
+                (End::Stream(tunnel, stream), _) => self.reset_stream(now, tunnel, stream, flush),
             }
         }
         self.forget_flow(now, id, reason);
     }
 
     /// Ends a flow in order.
-    fn conclude(&mut self, now: Now, id: FlowId, reason: Reason) {
+    fn conclude(&mut self, now: Now, id: FlowId, mode: CloseMode) {
         let Some(flow) = self.flows.get(id) else { return };
         for end in [flow.near, flow.far] {
             match end {
                 End::None => {}
-                End::Socket(socket) => self.close_socket(socket, CloseMode::Graceful),
+                End::Socket(socket) => self.close_socket(socket, mode),
                 End::Stream(tunnel, stream) => self.forget_stream(tunnel, stream),
             }
         }
-        self.forget_flow(now, id, reason);
+        self.forget_flow(now, id, Reason::Completed);
     }
 
     fn forget_flow(&mut self, now: Now, id: FlowId, reason: Reason) {
@@ -343,4 +346,14 @@ impl Engine {
             reason,
         });
     }
+}
+
+/// Whether bytes that were taken before the end still go to where they were meant for (node.md B6).
+fn delivers(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::SourceReset
+            | Reason::DestinationReset
+            | Reason::Failed(Fault::StreamReset(_) | Fault::TunnelLost(_) | Fault::Io(_))
+    )
 }

@@ -7,7 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::Engine;
 use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
-use super::tunnels::TunnelId;
+use super::timers::Timer;
+use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
 use crate::telemetry::Event;
 use crate::time::Now;
@@ -47,6 +48,8 @@ impl ReadBlock {
 pub(super) enum User {
     Flow(FlowId, Side),
     Tunnel(TunnelId),
+    /// The flow is over; what is queued is still written, then the socket is aborted.
+    Leaving,
     /// Refused at accept: closed in the same turn.
     Nobody,
 }
@@ -90,6 +93,7 @@ impl Engine {
     pub fn read_space(&mut self, socket: SocketId) -> &mut [u8] {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => match self.tunnels.get_mut(tunnel) {
+                Some(entry) if entry.phase == TunnelPhase::Lingering => self.block.space(),
                 Some(entry) if entry.wants_read() => entry.tunnel.read_space(),
                 _ => &mut [],
             },
@@ -98,9 +102,17 @@ impl Engine {
         }
     }
 
-    /// Adds what is to be written to this socket now. Valid until the next call that takes `&mut self`; follow with
+    /// Adds what is to be written to this socket now. What a tunnel's streams have to say is made into TLS records here, so
+    /// that all that was said since the last write shares them; offered bytes stay as they are. Valid until the next call that takes `&mut self`; follow with
     /// [`super::boundary::Input::Wrote`].
-    pub fn write_slices<'a>(&'a self, socket: SocketId, into: &mut Slices<'a>) {
+    pub fn write_slices<'a>(&'a mut self, socket: SocketId, into: &mut Slices<'a>) {
+        if let Some(User::Tunnel(id)) = self.sockets.get(socket).map(|entry| entry.user)
+            && let Some(entry) = self.tunnels.get_mut(id)
+            && entry.tunnel.seal()
+        {
+            // Handled with the next input, which follows.
+            self.dirty_tunnels.insert(id);
+        }
         let Some(entry) = self.sockets.get(socket).filter(|entry| entry.connected) else { return };
         match entry.user {
             User::Tunnel(tunnel) => {
@@ -108,14 +120,15 @@ impl Engine {
                     tunnel.tunnel.write_slices(into);
                 }
             }
-            User::Flow(flow, _) if self.may_move(flow) => {
+            User::Flow(flow, _) if !self.may_move(flow) => {}
+            User::Flow(..) | User::Leaving => {
                 for bytes in &entry.queue {
                     if !into.push(bytes) {
                         return;
                     }
                 }
             }
-            User::Flow(..) | User::Nobody => {}
+            User::Nobody => {}
         }
     }
 
@@ -157,7 +170,7 @@ impl Engine {
         match entry.user {
             User::Tunnel(tunnel) => self.tunnel_connected(now, tunnel),
             User::Flow(flow, _) => self.far_connected(now, flow, local),
-            User::Nobody => {}
+            User::Leaving | User::Nobody => {}
         }
     }
 
@@ -165,6 +178,7 @@ impl Engine {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => self.tunnel_broke(now, tunnel, fault),
             Some(User::Flow(flow, side)) => self.end_broke(now, flow, side, fault),
+            Some(User::Leaving) => self.close_socket(socket, CloseMode::Abort),
             Some(User::Nobody) | None => {}
         }
     }
@@ -172,7 +186,10 @@ impl Engine {
     pub(super) fn socket_read(&mut self, now: Now, socket: SocketId, len: usize) {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                // What comes after our FIN is read only to be dropped.
+                if let Some(entry) =
+                    self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
+                {
                     entry.tunnel.received(len);
                     entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
@@ -182,20 +199,15 @@ impl Engine {
                 let bytes = self.block.take(len);
                 self.bytes_from(now, flow, side, bytes);
             }
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
     pub(super) fn socket_read_end(&mut self, now: Now, socket: SocketId) {
         match self.sockets.get(socket).map(|entry| entry.user) {
-            Some(User::Tunnel(tunnel)) => {
-                if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    entry.tunnel.received_end();
-                    self.dirty_tunnels.insert(tunnel);
-                }
-            }
+            Some(User::Tunnel(tunnel)) => self.tunnel_ended(tunnel),
             Some(User::Flow(flow, side)) => self.end_from(now, flow, side),
-            Some(User::Nobody) | None => {}
+            Some(User::Leaving | User::Nobody) | None => {}
         }
     }
 
@@ -214,6 +226,12 @@ impl Engine {
                 self.dirty_sockets.insert(socket);
                 self.wrote_to(now, flow, side, taken);
             }
+            User::Leaving => {
+                let taken = take_from(entry, len);
+                self.held_bytes = self.held_bytes.saturating_sub(taken);
+                self.dirty_sockets.insert(socket);
+                self.leaving_wrote(socket);
+            }
             User::Nobody => {}
         }
     }
@@ -231,6 +249,9 @@ impl Engine {
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
+            if entry.user == User::Leaving {
+                self.timers.clear(Timer::Socket(socket));
+            }
             self.outputs.push_back(Output::Close { socket, mode });
         }
     }
@@ -240,6 +261,7 @@ impl Engine {
         while let Some(socket) = self.dirty_sockets.pop_first() {
             let Some(entry) = self.sockets.get(socket) else { continue };
             let interest = match entry.user {
+                User::Leaving => Interest { read: false, write: !entry.queue.is_empty() },
                 User::Nobody => Interest::default(),
                 _ if !entry.connected => Interest::default(),
                 User::Tunnel(tunnel) => match self.tunnels.get(tunnel) {

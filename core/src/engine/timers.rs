@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::boundary::Deadline;
+use super::boundary::{Deadline, SocketId};
 use super::flow::FlowId;
 use super::tunnels::TunnelId;
+use crate::hbone::mux::StreamId;
 use crate::time::Time;
 
 /// Whose deadline.
@@ -12,6 +13,8 @@ use crate::time::Time;
 pub(super) enum Timer {
     Flow(FlowId),
     Tunnel(TunnelId),
+    Socket(SocketId),
+    Stream(TunnelId, StreamId),
     Drain,
 }
 
@@ -20,6 +23,7 @@ impl Timer {
         match self {
             Timer::Flow(_) => "connection deadline",
             Timer::Tunnel(_) => "tunnel deadline",
+            Timer::Socket(_) | Timer::Stream(..) => "flush before an abort",
             Timer::Drain => "drain deadline",
         }
     }

@@ -6,10 +6,11 @@ mod streams;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Engine;
 use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
-use super::flow::{FlowId, Side};
+use super::flow::{Flow, FlowId, Phase, Side};
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, LimitName, Stage};
@@ -46,9 +47,16 @@ pub(super) enum TunnelPhase {
     Handshaking,
     Preface,
     Open,
-    /// What is queued is sent, then the socket closes.
+    /// What is queued is sent, then FIN.
     Closing,
+    /// Our FIN is sent. What the peer has under way is dropped until its own: closing a socket before that is a reset, which
+    /// destroys what the peer has not read yet.
+    Lingering,
 }
+
+/// How long a tunnel that ended in order has for its last bytes and the peer's FIN, and one that did not.
+const ORDERLY_CLOSE: Duration = Duration::from_secs(5);
+const HASTY_CLOSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct TunnelEntry {
@@ -69,16 +77,19 @@ pub(super) struct TunnelEntry {
     pub(super) last_received: Time,
     pub(super) ping_sent: Option<Time>,
     pub(super) retired: bool,
+    /// The socket's FIN has arrived.
+    pub(super) heard_end: bool,
     room: usize,
     held: usize,
 }
 
 impl TunnelEntry {
     pub(super) fn wants_read(&self) -> bool {
-        !matches!(
-            self.phase,
-            TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing
-        ) && self.tunnel.wants_read()
+        match self.phase {
+            TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing => false,
+            TunnelPhase::Handshaking | TunnelPhase::Preface | TunnelPhase::Open => self.tunnel.wants_read(),
+            TunnelPhase::Lingering => true,
+        }
     }
 
     fn reporter(&self) -> Reporter {
@@ -149,6 +160,7 @@ impl Engine {
             last_received: now.time,
             ping_sent: None,
             retired: false,
+            heard_end: false,
             room: 0,
             held: 0,
         });
@@ -219,15 +231,23 @@ impl Engine {
         loop {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
-            let Some(event) = entry.tunnel.poll_event() else { break };
-            if entry.phase == TunnelPhase::Closing {
-                // Its last words are on their way, and nobody waits for more of it.
-                continue;
+            // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
+            let mut said = false;
+            while let Some(entry) = self.tunnels.get_mut(id) {
+                let Some(event) = entry.tunnel.poll_event() else { break };
+                said = true;
+                if entry.phase == TunnelPhase::Closing {
+                    // Its last words are on their way, and nobody waits for more of it.
+                    continue;
+                }
+                match event {
+                    TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
+                    TunnelEvent::Mux(event) => self.mux_event(now, id, event),
+                    TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+                }
             }
-            match event {
-                TunnelEvent::Authenticated(peer) => self.tunnel_authenticated(now, id, peer),
-                TunnelEvent::Mux(event) => self.mux_event(now, id, event),
-                TunnelEvent::Lost(fault) => self.lose_tunnel(now, id, fault),
+            if !said {
+                break;
             }
         }
         self.offer_room(now, id);
@@ -237,8 +257,30 @@ impl Engine {
         entry.held = held;
         self.dirty_sockets.insert(entry.socket);
         if entry.phase == TunnelPhase::Closing && !entry.tunnel.wants_write() {
-            self.remove_tunnel(id, CloseMode::Graceful);
+            self.finish_tunnel(id);
         }
+    }
+
+    /// Everything is said: FIN, and the socket closes once the peer's has come.
+    fn finish_tunnel(&mut self, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        if entry.heard_end {
+            return self.remove_tunnel(id, CloseMode::Graceful);
+        }
+        entry.phase = TunnelPhase::Lingering;
+        self.outputs.push_back(Output::Finish { socket: entry.socket });
+        self.dirty_sockets.insert(entry.socket);
+    }
+
+    /// The socket's FIN arrived.
+    pub(super) fn tunnel_ended(&mut self, id: TunnelId) {
+        let Some(entry) = self.tunnels.get_mut(id) else { return };
+        entry.heard_end = true;
+        if entry.phase == TunnelPhase::Lingering {
+            return self.remove_tunnel(id, CloseMode::Graceful);
+        }
+        entry.tunnel.received_end();
+        self.dirty_tunnels.insert(id);
     }
 
     /// The handshake is done: nothing of a stream is sent before the identity is the one expected.
@@ -274,7 +316,7 @@ impl Engine {
     /// A tunnel ends other than in order: its waiters and its streams learn it at once (node.md B2, B6).
     pub(super) fn lose_tunnel(&mut self, now: Now, id: TunnelId, fault: Fault) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        if entry.phase == TunnelPhase::Closing {
+        if entry.phase >= TunnelPhase::Closing {
             return self.remove_tunnel(id, CloseMode::Abort);
         }
         let (was_open, streams) = (entry.phase == TunnelPhase::Open, std::mem::take(&mut entry.streams));
@@ -289,23 +331,28 @@ impl Engine {
         } else {
             self.pool.failed(id)
         };
-        self.close_tunnel(now, id);
+        self.close_tunnel(now, id, HASTY_CLOSE);
         for (_, (flow, side)) in streams {
-            if self.flows.get(flow).is_some_and(|f| *f.ended.of(side)) {
-                self.stream_reset(now, flow, side, ResetCause::Tunnel, true);
-                continue;
-            }
-            self.fail(now, flow, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
+            self.lose_stream(now, flow, side, &fault);
         }
         for flow in told {
             if let Some(flow) = self.flows.get_mut(flow) {
-                flow.phase = super::flow::Phase::Opening;
+                flow.phase = Phase::Opening;
             }
             self.fail(now, flow, Reason::Failed(fault.clone()));
         }
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
         }
+    }
+
+    /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
+    fn lose_stream(&mut self, now: Now, id: FlowId, side: Side, fault: &Fault) {
+        let ended = |flow: &Flow| flow.phase == Phase::Relaying && *flow.ended.of(side);
+        if self.flows.get(id).is_some_and(ended) {
+            return self.stream_reset(now, id, side, ResetCause::Tunnel, true);
+        }
+        self.fail(now, id, Reason::Failed(Fault::TunnelLost(Box::new(fault.clone()))));
     }
 
     fn leave_half_open(&mut self, id: TunnelId) {
@@ -315,7 +362,7 @@ impl Engine {
     }
 
     /// Sends what is queued (an alert, GOAWAY), then closes.
-    fn close_tunnel(&mut self, now: Now, id: TunnelId) {
+    fn close_tunnel(&mut self, now: Now, id: TunnelId, patience: Duration) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         let connected = self.sockets.get(entry.socket).is_some_and(|s| s.connected);
         entry.phase = TunnelPhase::Closing;
@@ -324,24 +371,35 @@ impl Engine {
             return self.remove_tunnel(id, CloseMode::Abort);
         }
         self.dirty_sockets.insert(entry.socket);
-        self.timers.set(Timer::Tunnel(id), now.time.after(std::time::Duration::from_secs(1)));
+        self.timers.set(Timer::Tunnel(id), now.time.after(patience));
     }
 
     /// Ends a tunnel in order.
     pub(super) fn shut_tunnel(&mut self, now: Now, id: TunnelId) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        if entry.phase == TunnelPhase::Closing {
+        if entry.phase >= TunnelPhase::Closing {
             return;
         }
         let waiting = entry.phase < TunnelPhase::Open;
         if waiting || !entry.streams.is_empty() {
-            return self.lose_tunnel(now, id, Fault::Drain);
+            let fault = if waiting { Fault::Drain } else { Fault::Retired };
+            return self.lose_tunnel(now, id, fault);
         }
         let report =
             Event::TunnelClosed { peer: entry.origin.peer, side: entry.reporter(), fault: Fault::Retired };
         self.pool.retired(id);
         self.report(report);
-        self.close_tunnel(now, id);
+        self.close_tunnel(now, id, ORDERLY_CLOSE);
+    }
+
+    /// The drain is over: what still closes does so soon.
+    pub(super) fn hurry_tunnels(&mut self, now: Now) {
+        for id in self.tunnels.keys() {
+            self.shut_tunnel(now, id);
+            if self.tunnels.get(id).is_some() {
+                self.timers.set(Timer::Tunnel(id), now.time.after(HASTY_CLOSE));
+            }
+        }
     }
 
     fn remove_tunnel(&mut self, id: TunnelId, mode: CloseMode) {
@@ -355,7 +413,7 @@ impl Engine {
     pub(super) fn drain_tunnel(&mut self, now: Now, id: TunnelId) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         match entry.phase {
-            TunnelPhase::Closing => {}
+            TunnelPhase::Closing | TunnelPhase::Lingering => {}
             TunnelPhase::Open => {
                 self.retire_tunnel(now, id);
             }
@@ -412,7 +470,7 @@ impl Engine {
         let Some(entry) = self.tunnels.get(id) else { return };
         let stage = match entry.phase {
             TunnelPhase::Open => return self.keepalive(now, id),
-            TunnelPhase::Closing => return self.remove_tunnel(id, CloseMode::Abort),
+            TunnelPhase::Closing | TunnelPhase::Lingering => return self.remove_tunnel(id, CloseMode::Abort),
             TunnelPhase::Connecting => Stage::TcpConnect,
             TunnelPhase::AwaitingCredential => Stage::Credential,
             TunnelPhase::Handshaking => Stage::TlsHandshake,

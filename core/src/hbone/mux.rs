@@ -39,6 +39,7 @@ pub use event::{
     PROTOCOL_ERROR, REFUSED_STREAM, ResetCause, StreamId,
 };
 
+use bytes::BytesMut;
 use event::Events;
 use h2::PingPong;
 use pipe::{Ending, Pipe, Records};
@@ -106,6 +107,8 @@ pub struct Mux {
     applied: usize,
     /// A stream window that is to be sent.
     stream_window: Option<u32>,
+    /// Something was given or commanded since the last drive.
+    touched: bool,
     settings_seen: bool,
     peer_max: Option<u32>,
     goaway: bool,
@@ -147,6 +150,7 @@ impl Mux {
             books: Books::default(),
             applied: 0,
             stream_window: None,
+            touched: true,
             settings_seen: false,
             peer_max: None,
             goaway: false,
@@ -165,8 +169,20 @@ impl Mux {
         let taken = plain.get(..plain.len().min(self.receive_room())).unwrap_or_default();
         if self.ending.is_none() {
             self.pipe.receive(taken);
+            self.touched = true;
         }
         taken.len()
+    }
+
+    /// Takes all of `plain` and leaves it empty, without a copy where nothing waits before it; false where there is no room
+    /// for all, or nothing was given.
+    pub fn receive_all(&mut self, plain: &mut BytesMut) -> bool {
+        if plain.is_empty() || self.session.is_over() || self.ending.is_some() || self.receive_room() == 0 {
+            return false;
+        }
+        let taken = self.pipe.receive_all(plain, self.config.input_max);
+        self.touched |= taken;
+        taken
     }
 
     /// How many bytes [`receive`](Mux::receive) takes now, in bytes. 0 while the peer does not read its output or
@@ -183,6 +199,7 @@ impl Mux {
         let ending = if clean { Ending::Clean } else { Ending::Truncated };
         self.ending.get_or_insert(ending);
         self.pipe.end(ending);
+        self.touched = true;
     }
 
     /// The next bytes to encrypt, at most one record's worth; empty if there are none.
@@ -193,6 +210,13 @@ impl Mux {
     /// Says that bytes of [`output`](Mux::output) were taken.
     pub fn consume_output(&mut self, count: usize) {
         self.output.consume(count);
+        // Only what had to wait for room has anything to do with it.
+        self.touched |= self.pipe.is_blocked();
+    }
+
+    /// Bytes of output that were not taken yet.
+    pub fn output_len(&self) -> usize {
+        self.output.len()
     }
 
     /// The next event.
@@ -234,7 +258,7 @@ impl Mux {
 
     /// Bytes of all streams that were taken by [`send`](Mux::send) and not yet put into output.
     pub fn queued_bytes(&self) -> usize {
-        self.streams.values().map(Stream::unsent).sum()
+        self.ready.unsent()
     }
 
     /// Whether so many streams were cancelled that the tunnel should be replaced by a fresh one.

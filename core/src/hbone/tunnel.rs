@@ -133,7 +133,7 @@ impl Tunnel {
         self.ended = true;
     }
 
-    /// What is to be written to the socket.
+    /// What is to be written to the socket; call [`Tunnel::seal`] before.
     pub fn write_slices<'a>(&'a self, into: &mut Slices<'a>) {
         if let Some(bytes) = self.output.get(self.written..).filter(|bytes| !bytes.is_empty()) {
             into.push(bytes);
@@ -142,7 +142,7 @@ impl Tunnel {
 
     /// Whether there is anything to write.
     pub fn wants_write(&self) -> bool {
-        self.written < self.output.len()
+        self.written < self.output.len() || (self.authorised && !self.lost && !self.mux.output().is_empty())
     }
 
     /// The socket took so many bytes.
@@ -156,7 +156,11 @@ impl Tunnel {
 
     /// Bytes that this tunnel holds towards its socket or before it.
     pub fn held_bytes(&self) -> usize {
-        self.output.len() - self.written + self.filled + self.plain.len() + self.mux.queued_bytes()
+        self.output.len() - self.written
+            + self.filled
+            + self.plain.len()
+            + self.mux.queued_bytes()
+            + self.mux.output_len()
     }
 
     /// Gives memory back that only a busy tunnel needs.
@@ -193,7 +197,8 @@ impl Tunnel {
 
     fn decrypt(&mut self) -> bool {
         let Some(session) = self.session.as_mut().filter(|_| !self.lost) else { return false };
-        if !self.plain.is_empty() {
+        // Only a handshake has something to do without input.
+        if !self.plain.is_empty() || (self.authenticated && self.filled == 0) {
             return false;
         }
         let input = self.input.get_mut(..self.filled).unwrap_or_default();
@@ -229,10 +234,11 @@ impl Tunnel {
         }
     }
 
-    /// Plaintext into the streams, and theirs out again as records.
+    /// Plaintext into the streams, and what they say of it.
     fn exchange(&mut self) -> bool {
         let mut progress = false;
         if !self.plain.is_empty() {
+            progress = self.mux.receive_all(&mut self.plain);
             let room = self.mux.receive_room().min(self.plain.len());
             if room > 0 {
                 self.mux.receive(self.plain.get(..room).unwrap_or_default());
@@ -240,22 +246,42 @@ impl Tunnel {
                 progress = true;
             }
         }
+        self.drive();
+        progress
+    }
+
+    fn drive(&mut self) {
         self.mux.drive();
         while let Some(event) = self.mux.poll_event() {
             self.events.push_back(TunnelEvent::Mux(event));
         }
-        let Some(session) = self.session.as_mut().filter(|_| !self.lost) else { return progress };
-        while self.output.len() - self.written < self.output_limit && !self.mux.output().is_empty() {
-            let piece = self.mux.output();
-            let len = piece.len();
-            if let Err(fault) = session.encrypt(piece, &mut self.output) {
-                self.lose(Fault::Tls(fault));
-                return false;
-            }
-            self.mux.consume_output(len);
-            progress = true;
+    }
+
+    /// Makes records of what the streams have to send, as far as there is room; true if there is an event to handle.
+    ///
+    /// Only when the socket takes bytes: what many streams say until then shares records.
+    pub fn seal(&mut self) -> bool {
+        if !self.authorised {
+            return false;
         }
-        progress
+        while let Some(session) = self.session.as_mut().filter(|_| !self.lost) {
+            let mut progress = false;
+            while self.output.len() - self.written < self.output_limit && !self.mux.output().is_empty() {
+                let piece = self.mux.output();
+                let len = piece.len();
+                if let Err(fault) = session.encrypt(piece, &mut self.output) {
+                    self.lose(Fault::Tls(fault));
+                    return true;
+                }
+                self.mux.consume_output(len);
+                progress = true;
+            }
+            if !progress {
+                break;
+            }
+            self.drive();
+        }
+        !self.events.is_empty()
     }
 
     /// FIN with and without close_notify are two things: the second is truncation (attack A10).
@@ -270,10 +296,9 @@ impl Tunnel {
             return self.lose(Fault::Tls(TlsFault::Truncated));
         }
         self.mux.receive_end(closed);
-        self.mux.drive();
-        while let Some(event) = self.mux.poll_event() {
-            self.events.push_back(TunnelEvent::Mux(event));
-        }
+        self.drive();
+        // The peer may still read what was said before.
+        self.seal();
         let fault = if closed { Fault::Retired } else { Fault::Tls(TlsFault::Truncated) };
         self.lose(fault);
     }
@@ -288,9 +313,13 @@ impl Tunnel {
     /// Ends the tunnel from our side: GOAWAY where HTTP/2 has begun, then close_notify.
     pub fn close(&mut self) {
         if !self.lost && self.authorised {
-            self.mux.abrupt_shutdown(0);
-            self.mux.drive();
+            // What the streams have said goes out first, however much it is: the last bytes of those that ended, and the
+            // resets, because to some peers the end of a tunnel is no abort of its streams.
+            self.output_limit = usize::MAX;
             self.exchange();
+            self.mux.abrupt_shutdown(0);
+            self.drive();
+            self.seal();
         }
         if let Some(session) = self.session.as_mut() {
             // A session that has failed has said so already.

@@ -114,9 +114,12 @@ impl Driver {
                 other.joined = None;
             }
         }
-        if mode == CloseMode::Graceful {
-            let _gone = finish_on_close(&entry.stream.0);
+        match mode {
+            CloseMode::Abort => return,
+            CloseMode::Discard => discard(&entry.stream.0),
+            CloseMode::Graceful => {}
         }
+        let _gone = finish_on_close(&entry.stream.0);
     }
 
     /// A socket may have become readable or writable, or the engine's interest has changed.
@@ -171,5 +174,17 @@ impl Driver {
 
     fn dial_failed(&mut self, now: Now, id: SocketId, fault: IoFault) {
         self.engine.handle_input(now, Input::Failed { socket: id, fault });
+    }
+}
+
+/// Takes what has arrived off a socket that is about to be closed: the kernel answers unread bytes with RST at once.
+fn discard(stream: &TcpStream) {
+    let mut scratch = [0; 16 << 10];
+    // A peer that sends faster than this is read is not waited for.
+    for _ in 0..64 {
+        match culvert_linux::socket::read(stream, &mut scratch) {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use culvert_core::engine::boundary::{Interest, SocketId};
 use culvert_core::engine::pump::Socket;
 use culvert_linux::socket::abort_on_close;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::ready::{ReadyQueue, Token};
@@ -25,17 +27,30 @@ pub(super) struct Entry {
 }
 
 /// A tokio stream as the engine's pump wants it.
-pub(super) struct Stream(pub(super) TcpStream);
+///
+/// Polled, not tried: after a read or write that the kernel did not do whole, tokio then knows without another system
+/// call that the next would block.
+pub(super) struct Stream(pub(super) TcpStream, pub(super) Waker);
 
 impl Socket for Stream {
     fn try_read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        self.0.try_read(space)
+        let mut into = ReadBuf::new(space);
+        match Pin::new(&mut self.0).poll_read(&mut Context::from_waker(&self.1), &mut into) {
+            Poll::Ready(outcome) => outcome.map(|()| into.filled().len()),
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.0.try_write(one),
-            many => self.0.try_write_vectored(many),
+        let mut cx = Context::from_waker(&self.1);
+        let stream = Pin::new(&mut self.0);
+        let outcome = match slices {
+            [one] => stream.poll_write(&mut cx, one),
+            many => stream.poll_write_vectored(&mut cx, many),
+        };
+        match outcome {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 }
@@ -63,7 +78,7 @@ impl SocketTable {
         let waker = Waker::from(token.clone());
         let entry = Entry {
             id,
-            stream: Stream(stream),
+            stream: Stream(stream, waker.clone()),
             connecting,
             interest: Interest::default(),
             token,

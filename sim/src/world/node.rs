@@ -304,7 +304,9 @@ impl Socket for Wired<'_> {
                 self.outcome.wrote(self.id, slices.iter().flat_map(|slice| slice.iter().copied()).take(*len));
                 self.steps.push(Step::Wrote(self.now, self.id, *len));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.steps.push(Step::Offered(self.id));
+            }
             // The pump reads what is left before it tells of this.
             Err(error) => *self.broken = Some(IoFault::from_error(error)),
         }

@@ -20,6 +20,8 @@ pub enum Step {
     Input(Now, Input),
     /// Bytes were read.
     Read(Now, SocketId, Vec<u8>),
+    /// Bytes were offered and none taken: from then on they are as they were offered.
+    Offered(SocketId),
     /// So many bytes were written.
     Wrote(Now, SocketId, usize),
 }
@@ -144,6 +146,7 @@ fn take_step(engine: &mut Engine, step: &Step, outcome: &mut Outcome) {
             }
             engine.handle_input(*now, Input::Read { socket: *socket, len: bytes.len() });
         }
+        Step::Offered(socket) => engine.write_slices(*socket, &mut Slices::new()),
         Step::Wrote(now, socket, len) => {
             let mut slices = Slices::new();
             engine.write_slices(*socket, &mut slices);

@@ -155,3 +155,66 @@ fn decider(denial: &Denial) -> Option<String> {
         Denial::Missing(_) | Denial::NotAllowed => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use culvert_core::mesh::PolicyKey;
+    use culvert_core::telemetry::Connection;
+    use culvert_core::time::WallTime;
+
+    use super::*;
+
+    fn key(name: &str) -> PolicyKey {
+        PolicyKey { namespace: "shop".into(), name: name.into() }
+    }
+
+    fn closed(reason: Reason) -> Event {
+        let connection = Connection {
+            reporter: Reporter::Destination,
+            path: telemetry::Path::Hbone,
+            source: "[::ffff:10.1.0.2]:40000".parse().unwrap(),
+            destination: "[::ffff:10.2.0.2]:7100".parse().unwrap(),
+            hbone: None,
+            target: None,
+            source_identity: Place::Frontend.identity().unwrap(),
+            destination_identity: None,
+            source_workload: None,
+            destination_workload: None,
+            service: None,
+            policy: Some(key("admits").to_string()),
+            trace: None,
+            opened: WallTime::from_unix_secs(0),
+        };
+        let (bytes_sent, bytes_received, duration) = (1, 2, Duration::ZERO);
+        Event::Closed { connection: Arc::new(connection), bytes_sent, bytes_received, duration, reason }
+    }
+
+    #[test]
+    fn a_flow_is_told_with_the_address_that_the_source_meant() {
+        let record = record(&closed(Reason::Completed)).unwrap();
+        assert_eq!(
+            (record.side, record.path, record.verdict),
+            (Side::Inbound, FlowPath::Hbone, Verdict::Allow)
+        );
+        assert_eq!(record.target, "10.2.0.2:7100".parse().unwrap());
+        assert_eq!(record.source_identity, Some(Place::Frontend.identity_text()));
+        assert_eq!(record.policy.as_deref(), Some("shop/admits"));
+    }
+
+    #[test]
+    fn the_policy_that_ends_a_flow_counts_not_the_one_that_let_it_in() {
+        for (denial, policy) in [
+            (Denial::Rule(key("cuts")), Some("shop/cuts")),
+            (Denial::Undecodable { policy: key("odd"), reason: "odd".into() }, Some("shop/odd")),
+            (Denial::NotAllowed, None),
+        ] {
+            for fault in [Fault::Denied(denial.clone()), Fault::Revoked(denial)] {
+                let record = record(&closed(Reason::Failed(fault))).unwrap();
+                assert_eq!((record.verdict, record.policy.as_deref()), (Verdict::Deny, policy));
+            }
+        }
+        // Broken is not forbidden.
+        assert_eq!(record(&closed(Reason::DestinationReset)).unwrap().verdict, Verdict::Allow);
+        assert_eq!(record(&Event::Drained), None);
+    }
+}

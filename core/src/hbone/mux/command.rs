@@ -18,6 +18,7 @@ impl Mux {
     /// `Closing` if no stream can be opened any more, `Full` while the peer's limit is reached, `Malformed` if the
     /// request has no text.
     pub fn connect(&mut self, request: &ConnectRequest) -> Result<StreamId, MuxRefusal> {
+        self.touched = true;
         let http = request.to_http().map_err(MuxRefusal::Malformed)?;
         if !self.takes_streams() {
             return Err(MuxRefusal::Closing);
@@ -53,6 +54,7 @@ impl Mux {
         response: &ConnectResponse,
         end: bool,
     ) -> Result<(), MuxRefusal> {
+        self.touched = true;
         let http = response.to_http().map_err(MuxRefusal::Malformed)?;
         let entry = self.streams.get_mut(&stream.as_u32()).ok_or(MuxRefusal::Stream)?;
         if !entry.respond(http, end) {
@@ -76,6 +78,7 @@ impl Mux {
     /// # Errors
     /// `Full` if the queue is at its high mark (`Writable` will be told), `Stream` if that side is finished.
     pub fn send(&mut self, stream: StreamId, bytes: Bytes) -> Result<(), MuxRefusal> {
+        self.touched = true;
         let high = self.config.stream_queue_high;
         let entry = self.streams.get_mut(&stream.as_u32()).ok_or(MuxRefusal::Stream)?;
         if !entry.can_send() {
@@ -103,6 +106,7 @@ impl Mux {
     /// # Errors
     /// `Stream` if that side is finished.
     pub fn finish(&mut self, stream: StreamId) -> Result<(), MuxRefusal> {
+        self.touched = true;
         let entry = self.streams.get_mut(&stream.as_u32()).ok_or(MuxRefusal::Stream)?;
         if !entry.can_send() {
             return Err(MuxRefusal::Stream);
@@ -124,6 +128,7 @@ impl Mux {
     /// # Errors
     /// `Stream` if that side is finished.
     pub fn reset_after_queued(&mut self, stream: StreamId, code: u32) -> Result<(), MuxRefusal> {
+        self.touched = true;
         let entry = self.streams.get_mut(&stream.as_u32()).ok_or(MuxRefusal::Stream)?;
         if !entry.can_send() {
             return Err(MuxRefusal::Stream);
@@ -134,6 +139,7 @@ impl Mux {
     }
 
     pub(super) fn reset_now(&mut self, number: u32, code: u32) {
+        self.touched = true;
         let Some(mut stream) = self.streams.remove(&number) else { return };
         if !stream.over {
             stream.reset(code);
@@ -148,6 +154,7 @@ impl Mux {
     /// Says that bytes of `Data` were passed on: the peer may send as many more. Until then they hold the stream's
     /// window, which is all the backpressure there is.
     pub fn release(&mut self, stream: StreamId, count: usize) {
+        self.touched = true;
         let Some(entry) = self.streams.get_mut(&stream.as_u32()) else { return };
         let count = count.min(entry.held);
         entry.credit(count);
@@ -162,6 +169,7 @@ impl Mux {
     /// Changes the window of every stream, present and future, by SETTINGS: lowered, streams stall until they are
     /// below it. Values above 2^31-1 mean that.
     pub fn set_stream_window(&mut self, window: u32) {
+        self.touched = true;
         self.stream_window = Some(window);
     }
 
@@ -170,6 +178,7 @@ impl Mux {
     /// # Errors
     /// `Full` if one is under way, `Closing` if the connection is not established or over.
     pub fn ping(&mut self) -> Result<(), MuxRefusal> {
+        self.touched = true;
         let pings = self.pings.as_mut().ok_or(MuxRefusal::Closing)?;
         pings.send_ping(Ping::opaque()).map_err(|_| MuxRefusal::Full)
     }
@@ -178,6 +187,7 @@ impl Mux {
     /// with its last stream; a client opens no more. `Drained` tells of the end. Nothing bounds the time: set a
     /// deadline, then [`abrupt_shutdown`](Mux::abrupt_shutdown).
     pub fn graceful_shutdown(&mut self) {
+        self.touched = true;
         if !self.draining {
             self.draining = true;
             self.session.drain();
@@ -187,6 +197,7 @@ impl Mux {
 
     /// Sends GOAWAY and ends the connection; `Closed` tells of it when the output is taken.
     pub fn abrupt_shutdown(&mut self, code: u32) {
+        self.touched = true;
         if self.session.is_over() || self.fault.is_some() {
             return;
         }

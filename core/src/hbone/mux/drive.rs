@@ -21,6 +21,9 @@ const ROUNDS: usize = 1 << 16;
 impl Mux {
     /// Does all that input, commands and room for output allow. To be called after any of them.
     pub fn drive(&mut self) {
+        if !std::mem::take(&mut self.touched) && self.ready.is_empty() {
+            return;
+        }
         self.pipe.open(self.config.output_high.saturating_sub(self.output.len()));
         self.poll_session();
         for _ in 0..ROUNDS {

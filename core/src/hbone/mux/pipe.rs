@@ -125,6 +125,17 @@ impl Pipe {
         lock(&self.wires).inbound.extend_from_slice(plain);
     }
 
+    /// Takes all of `plain` if that leaves no more than `most` and one record waiting; says whether it did.
+    pub(super) fn receive_all(&self, plain: &mut BytesMut, most: usize) -> bool {
+        let inbound = &mut lock(&self.wires).inbound;
+        if !inbound.is_empty() || plain.len() > most.saturating_add(self.record_max) {
+            return false;
+        }
+        std::mem::swap(inbound, plain);
+        plain.clear();
+        true
+    }
+
     pub(super) fn inbound_len(&self) -> usize {
         lock(&self.wires).inbound.len()
     }

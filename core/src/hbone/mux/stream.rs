@@ -115,6 +115,7 @@ impl Stream {
 
     pub(super) fn push(&mut self, bytes: Bytes) {
         self.queued += bytes.len();
+        self.wake.waiting(bytes.len());
         self.queue.push_back(bytes);
     }
 
@@ -177,6 +178,7 @@ impl Stream {
             }
             let piece = front.split_to(front.len().min(capacity).min(config.payload_max.max(1)));
             self.queued -= piece.len();
+            self.wake.waits_no_more(piece.len());
             if front.is_empty() {
                 self.queue.pop_front();
             }
@@ -260,7 +262,7 @@ impl Stream {
         self.send = None;
         self.head = Head::Known;
         self.queue.clear();
-        self.queued = 0;
+        self.wake.waits_no_more(std::mem::take(&mut self.queued));
         self.finished = true;
         self.full = false;
         self.reset_later = None;

@@ -15,13 +15,25 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The numbers of those woken, each once.
+/// The numbers of those woken, each once, and what all streams have yet to send.
 #[derive(Debug, Default)]
-pub(super) struct Ready(Mutex<VecDeque<u32>>);
+pub(super) struct Ready {
+    woken: Mutex<VecDeque<u32>>,
+    unsent: AtomicUsize,
+}
 
 impl Ready {
     pub(super) fn pop(&self) -> Option<u32> {
-        lock(&self.0).pop_front()
+        lock(&self.woken).pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.woken).is_empty()
+    }
+
+    /// Bytes of all streams that were accepted and neither encoded nor dropped.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
     }
 }
 
@@ -42,7 +54,7 @@ impl Wake {
 
     pub(super) fn mark(&self) {
         if !self.queued.swap(true, Ordering::Relaxed) {
-            lock(&self.ready.0).push_back(self.number);
+            lock(&self.ready.woken).push_back(self.number);
         }
     }
 
@@ -56,7 +68,18 @@ impl Wake {
         self.unsent.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes that wait to be handed to h2.
+    pub(super) fn waiting(&self, count: usize) {
+        self.ready.unsent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts them no more: they were dropped, or are counted as handed over.
+    pub(super) fn waits_no_more(&self, count: usize) {
+        self.ready.unsent.fetch_sub(count, Ordering::Relaxed);
+    }
+
     fn sent(&self, count: usize) {
+        self.waits_no_more(count);
         if count > 0 && self.unsent.fetch_sub(count, Ordering::Relaxed) == count {
             self.mark();
         }
@@ -83,6 +106,7 @@ pub(super) struct Payload {
 impl Payload {
     pub(super) fn new(bytes: Bytes, owner: &Arc<Wake>) -> Payload {
         owner.unsent.fetch_add(bytes.len(), Ordering::Relaxed);
+        owner.waiting(bytes.len());
         Payload { bytes, owner: Arc::clone(owner) }
     }
 }
@@ -133,8 +157,8 @@ mod tests {
         let wake = Wake::new(7, &ready);
         let mut payload = Payload::new(Bytes::from_static(b"abcdef"), &wake);
         payload.advance(2);
-        assert_eq!((wake.unsent(), ready.pop()), (4, None));
+        assert_eq!((wake.unsent(), ready.unsent(), ready.pop()), (4, 4, None));
         drop(payload);
-        assert_eq!((wake.unsent(), ready.pop()), (0, Some(7)));
+        assert_eq!((wake.unsent(), ready.unsent(), ready.pop()), (0, 0, Some(7)));
     }
 }

@@ -1,0 +1,69 @@
+//! Descriptors run out, and what is alive goes on (node.md B9).
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Instant;
+
+use culvert_spec_tests::testbed::{Ending, PATIENCE, Server, converse, culvert, echo, exchange, take};
+
+use crate::pair::Pair;
+
+/// More than the node has descriptors for.
+const MANY: usize = 120;
+
+/// A shell's command that lowers its own limit of descriptors for good, and becomes the program that follows.
+fn with_few_descriptors() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"]).arg(culvert());
+    command
+}
+
+fn still_echoes(mut stream: &TcpStream) {
+    stream.write_all(b"alive").unwrap();
+    assert_eq!(take(stream, 5).unwrap(), b"alive");
+}
+
+fn survives(of_the_client: bool) {
+    let pair = Pair::new();
+    let _server = Server::start(pair.server.port(7000), echo);
+    let (client, server) = (pair.client_node(), pair.server_node());
+    let mut plain = Command::new(culvert());
+    let (first, second) = if of_the_client {
+        (client.spawn_by(&mut with_few_descriptors()), server.spawn_by(&mut plain))
+    } else {
+        (client.spawn_by(&mut plain), server.spawn_by(&mut with_few_descriptors()))
+    };
+    let alive = converse(pair.entry(7000));
+    still_echoes(&alive);
+    let others: Vec<TcpStream> = (0..MANY).map(|_| converse(pair.entry(7000))).collect();
+    // Some are served, which takes what descriptors there are.
+    still_echoes(&others[0]);
+    for _ in 0..50 {
+        still_echoes(&alive);
+    }
+    drop(others);
+    // Soon there is room again: new connections are served, with the one from before beside them.
+    let deadline = Instant::now() + PATIENCE;
+    while exchange(&converse(pair.entry(7000)), b"new").ending != Ending::Eof {
+        assert!(Instant::now() < deadline, "the node does not recover");
+    }
+    for _ in 0..10 {
+        let heard = exchange(&converse(pair.entry(7000)), b"new");
+        assert_eq!((heard.bytes.as_slice(), heard.ending), (&b"new"[..], Ending::Eof));
+    }
+    still_echoes(&alive);
+    for mut node in [first, second] {
+        assert!(node.process.is_alive());
+    }
+}
+
+#[test]
+fn a_client_s_node_without_descriptors_goes_on() {
+    survives(true);
+}
+
+#[test]
+fn a_server_s_node_without_descriptors_goes_on() {
+    survives(false);
+}
