@@ -166,6 +166,9 @@ pub fn mux() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// The names for both roles, flags, steps.
+type Case<'a> = ([&'static str; 2], u8, Vec<&'a [u8]>);
+
 /// A handshake of either role, undisturbed and disturbed, with a peer and with a stranger.
 pub fn tls() -> Vec<(&'static str, Vec<u8>)> {
     const ALL: [u8; 4] = [3; 4];
@@ -180,30 +183,26 @@ pub fn tls() -> Vec<(&'static str, Vec<u8>)> {
     let close = [5, 1, 2, 1, 0];
     let ccs = [5, 0, 1, 1];
     let hello = [5, 2, 8, 1, 0, 0, 4, 3, 3, 0, 0];
-    let mut all = Vec::new();
-    let roles = [(0_u8, 0_usize), (1, 1)];
-    let cases: [(&[&str; 2], u8, Vec<&[u8]>); 14] = [
-        (&["serve", "connect"], 0, vec![&ALL, &SAYS, &ALL, &CLOSES, &ALL]),
-        (&["serve-stranger", "connect-stranger"], 2, vec![&ALL, &SAYS, &ALL]),
-        (&["serve-bytewise", "connect-bytewise"], 4, vec![&BYTEWISE, &BYTEWISE, &BYTEWISE, &SAYS, &BYTEWISE]),
-        (&["serve-flipped", "connect-flipped"], 0, vec![&FLIP, &ALL]),
-        (&["serve-dropped", "connect-dropped"], 0, vec![&ALL[..1], &DROP, &ALL]),
-        (&["serve-flipped-data", "connect-flipped-data"], 8, vec![&SAYS, &FLIP, &ALL]),
-        (&["serve-repeated", "connect-repeated"], 12, vec![&SAYS, &SAYS, &CLOSES, &ALL, &SAYS]),
-        (&["serve-alert", "connect-alert"], 0, vec![&alert, &ALL]),
-        (&["serve-late-alert", "connect-late-alert"], 8, vec![&alert, &ALL]),
-        (&["serve-early-close", "connect-early-close"], 0, vec![&close, &ALL]),
-        (&["serve-ccs", "connect-ccs"], 0, vec![&ALL[..1], &ccs, &ALL]),
-        (&["serve-hello", "connect-hello"], 0, vec![&hello, &ALL]),
-        (&["serve-talk", "connect-talk"], 8, vec![&WE_SAY, &ALL, &SAYS, &WE_CLOSE, &ALL, &CLOSES, &ALL]),
-        (&["serve-early-talk", "connect-early-talk"], 0, vec![&WE_SAY, &ALL, &WE_CLOSE, &ALL]),
+    let cases: [Case<'_>; 14] = [
+        (["serve", "connect"], 0, vec![&ALL, &SAYS, &ALL, &CLOSES, &ALL]),
+        (["serve-stranger", "connect-stranger"], 2, vec![&ALL, &SAYS, &ALL]),
+        (["serve-bytewise", "connect-bytewise"], 4, vec![&BYTEWISE, &BYTEWISE, &BYTEWISE, &SAYS, &BYTEWISE]),
+        (["serve-flipped", "connect-flipped"], 0, vec![&FLIP, &ALL]),
+        (["serve-dropped", "connect-dropped"], 0, vec![&ALL[..1], &DROP, &ALL]),
+        (["serve-flipped-data", "connect-flipped-data"], 8, vec![&SAYS, &FLIP, &ALL]),
+        (["serve-repeated", "connect-repeated"], 12, vec![&SAYS, &SAYS, &CLOSES, &ALL, &SAYS]),
+        (["serve-alert", "connect-alert"], 0, vec![&alert, &ALL]),
+        (["serve-late-alert", "connect-late-alert"], 8, vec![&alert, &ALL]),
+        (["serve-early-close", "connect-early-close"], 0, vec![&close, &ALL]),
+        (["serve-ccs", "connect-ccs"], 0, vec![&ALL[..1], &ccs, &ALL]),
+        (["serve-hello", "connect-hello"], 0, vec![&hello, &ALL]),
+        (["serve-talk", "connect-talk"], 8, vec![&WE_SAY, &ALL, &SAYS, &WE_CLOSE, &ALL, &CLOSES, &ALL]),
+        (["serve-early-talk", "connect-early-talk"], 0, vec![&WE_SAY, &ALL, &WE_CLOSE, &ALL]),
     ];
-    for (names, flags, steps) in cases {
-        for (role, nth) in roles {
-            all.push((names[nth], script(role | flags, &steps)));
-        }
-    }
-    all
+    let both = |(names, flags, steps): Case<'_>| {
+        [0, 1].map(|role| (names[usize::from(role)], script(role | flags, &steps)))
+    };
+    cases.into_iter().flat_map(both).collect()
 }
 
 /// Bytes without a plan, for targets that make facts of them.
