@@ -2,6 +2,7 @@
 
 mod coverage;
 mod document;
+mod page;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use coverage::Coverage;
 pub use document::Document;
+pub use page::Page;
 pub use source::Tests;
 
 /// How binding a clause is.
@@ -51,7 +53,7 @@ pub struct Clause {
     pub level: Level,
     /// What it asks for, in a few words.
     pub says: String,
-    /// The names of the tests that fail if it is broken.
+    /// The names of the tests that fail if it is broken, as [`Tests::find`] takes them.
     #[serde(default)]
     pub tests: Vec<String>,
     /// Whether it is proved.
@@ -67,6 +69,8 @@ pub struct Clause {
 pub struct Ledger {
     /// The file's name without its ending.
     pub name: String,
+    /// What its clauses are about, as a heading.
+    pub title: String,
     /// The clauses, in the order of the file.
     pub clauses: Vec<Clause>,
 }
@@ -74,6 +78,7 @@ pub struct Ledger {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LedgerFile {
+    title: String,
     clause: Vec<Clause>,
 }
 
@@ -122,6 +127,14 @@ pub enum LedgerFault {
     /// A clause names a test that is nowhere in the workspace, or that is ignored.
     #[error("{id} names the test {test}, which is nowhere or ignored")]
     NoSuchTest {
+        /// The clause.
+        id: String,
+        /// The test.
+        test: String,
+    },
+    /// A clause names a test of which there are several, and does not say in which file.
+    #[error("{id} names the test {test}, which is in several files")]
+    AmbiguousTest {
         /// The clause.
         id: String,
         /// The test.
@@ -179,7 +192,7 @@ impl Ledger {
     pub fn parse(name: &str, text: &str) -> Result<Ledger, LedgerError> {
         let file: LedgerFile = toml::from_str(text)
             .map_err(|e| LedgerError::Form { ledger: name.to_owned(), why: e.to_string() })?;
-        Ok(Ledger { name: name.to_owned(), clauses: file.clause })
+        Ok(Ledger { name: name.to_owned(), title: file.title, clauses: file.clause })
     }
 
     /// Reads every `*.toml` of a directory, by name.
@@ -200,19 +213,28 @@ impl Ledger {
 /// What is wrong with ledgers, given the tests that there are; nothing if all is well.
 pub fn check(ledgers: &[Ledger], tests: &Tests) -> Vec<LedgerFault> {
     let mut faults = Vec::new();
-    let (mut ids, mut cited) = (BTreeSet::new(), BTreeSet::new());
+    let mut ids = BTreeSet::new();
     for clause in ledgers.iter().flat_map(|ledger| &ledger.clauses) {
         if !ids.insert(&clause.id) {
             faults.push(LedgerFault::RepeatedId(clause.id.clone()));
         }
         check_clause(clause, tests, &mut faults);
-        cited.extend(clause.tests.iter().map(String::as_str));
     }
-    let strays = tests.conformance().filter(|(test, _)| !cited.contains(test));
+    let cited = cited(ledgers, tests);
+    let strays = tests.conformance().filter(|test| !cited.contains(test));
     faults.extend(
         strays.map(|(test, path)| LedgerFault::Stray { path: path.to_owned(), test: test.to_owned() }),
     );
     faults
+}
+
+/// The tests that prove clauses: the name and the file of each.
+fn cited<'a>(ledgers: &'a [Ledger], tests: &'a Tests) -> BTreeSet<(&'a str, &'a str)> {
+    let citations = ledgers.iter().flat_map(|ledger| &ledger.clauses).flat_map(|clause| &clause.tests);
+    let name = |citation: &'a str| citation.rsplit_once("::").map_or(citation, |(_, name)| name);
+    citations
+        .flat_map(|citation| tests.find(citation).into_iter().map(move |path| (name(citation), path)))
+        .collect()
 }
 
 fn check_clause(clause: &Clause, tests: &Tests, faults: &mut Vec<LedgerFault>) {
@@ -232,8 +254,10 @@ fn check_clause(clause: &Clause, tests: &Tests, faults: &mut Vec<LedgerFault>) {
         if !seen.insert(test) {
             faults.push(LedgerFault::RepeatedTest { id: id(), test: test.clone() });
         }
-        if !tests.contains(test) {
-            faults.push(LedgerFault::NoSuchTest { id: id(), test: test.clone() });
+        match tests.find(test).len() {
+            0 => faults.push(LedgerFault::NoSuchTest { id: id(), test: test.clone() }),
+            1 => {}
+            _ => faults.push(LedgerFault::AmbiguousTest { id: id(), test: test.clone() }),
         }
     }
 }

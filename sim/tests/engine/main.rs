@@ -1,5 +1,6 @@
 //! Whole engines in a simulated world. Every test checks all laws of the world besides what its name says.
 
+mod abort;
 mod arrival;
 mod dial;
 mod ending;
@@ -8,3 +9,4 @@ mod mesh;
 mod policy;
 mod relay;
 mod swarm;
+mod tunnel;

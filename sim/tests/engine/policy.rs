@@ -6,7 +6,7 @@ use culvert_core::fault::Fault;
 use culvert_core::mesh::{Delta, PolicyKey};
 use culvert_core::policy::Denial;
 use culvert_core::telemetry::Reason;
-use culvert_sim::world::{Act, Script, Seen, Serve};
+use culvert_sim::world::{Act, Script, Seen, Serve, World};
 
 use crate::mesh::{KINDS, Kind, Pair, SECOND, faults, two_nodes};
 
@@ -216,5 +216,22 @@ fn a_policy_that_cannot_be_decoded_denies_at_once() {
     world.run(SECOND);
     assert_eq!(world.seen(call), Seen::Reset);
     assert!(matches!(faults(&world, far)[..], [Fault::Denied(Denial::Undecodable { .. })]));
+    world.finish();
+}
+
+#[test]
+fn the_node_of_the_source_judges_nothing() {
+    let mut world = World::new(13);
+    let (near, far) = (world.node(), world.node());
+    let (a, b, machine) = (world.pod(near, "a"), world.pod(far, "b"), world.machine());
+    let outside = world.serve(machine, 8080, Serve::Script(Script::echo()));
+    let inside = world.serve(b, 8080, Serve::Script(Script::echo()));
+    world.deny("no-a", a);
+    world.strict();
+    let out = world.call(a, outside, Script::send(1000));
+    world.call_in_vain(a, inside, Script::send(1000));
+    world.run(SECOND);
+    assert_eq!((world.seen(out), world.received(out)), (Seen::Fin, 1000));
+    assert_eq!(faults(&world, near), [Fault::Status(401)], "the other side said so");
     world.finish();
 }

@@ -1,9 +1,9 @@
 //! What the ledgers cover, as a text.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::slice;
 
-use super::{Clause, Ledger, Level, Status, Tests};
+use super::{Clause, Ledger, Level, Status, Tests, cited};
 
 /// The coverage of some ledgers; prints as a table of numbers and the list of exceptions.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +25,11 @@ fn of_level(clauses: &[Clause], level: Level) -> String {
     format!("{proved}/{}", all.count())
 }
 
-fn cited<'a>(clauses: impl Iterator<Item = &'a Clause>) -> usize {
-    clauses.flat_map(|clause| &clause.tests).collect::<BTreeSet<_>>().len()
-}
-
 impl fmt::Display for Coverage<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<10} {:>7} {:>9} {:>9} {:>9} {:>6}",
+            "{:<13} {:>7} {:>9} {:>9} {:>9} {:>6}",
             "proved of", "all", "must", "should", "istio", "tests"
         )?;
         for ledger in self.ledgers {
@@ -42,11 +38,16 @@ impl fmt::Display for Coverage<'_> {
             let [must, should, istio] =
                 [Level::Must, Level::Should, Level::Istio].map(|level| of_level(clauses, level));
             let all = format!("{proved}/{}", clauses.len());
-            let tests = cited(clauses.iter());
-            writeln!(f, "{:<10} {all:>7} {must:>9} {should:>9} {istio:>9} {tests:>6}", ledger.name)?;
+            let tests = cited(slice::from_ref(ledger), self.tests).len();
+            writeln!(f, "{:<13} {all:>7} {must:>9} {should:>9} {istio:>9} {tests:>6}", ledger.name)?;
         }
         let every = || self.ledgers.iter().flat_map(|ledger| &ledger.clauses);
-        writeln!(f, "{} of the workspace's {} tests prove a clause", cited(every()), self.tests.count())?;
+        writeln!(
+            f,
+            "{} of the workspace's {} tests prove a clause",
+            cited(self.ledgers, self.tests).len(),
+            self.tests.count()
+        )?;
         for clause in every().filter(|clause| clause.status == Status::Exception) {
             writeln!(f, "exception {}: {} ({})", clause.id, clause.says, clause.reason)?;
         }

@@ -34,7 +34,8 @@ impl Tests {
         Ok(tests)
     }
 
-    /// Adds the tests of one file: functions below `#[test]`, unless ignored, and those in `quickcheck!`.
+    /// Adds the tests of one file: functions below `#[test]`, unless ignored, those in `quickcheck!`, and those that
+    /// `isolated!` makes.
     pub fn add(&mut self, path: &str, text: &str) {
         let (mut is_test, mut is_ignored) = (false, false);
         // The indentation of a `quickcheck!` that was not closed yet.
@@ -50,6 +51,8 @@ impl Tests {
                 is_test = true;
             } else if code.starts_with("#[ignore") {
                 is_ignored = true;
+            } else if let Some(name) = isolated(code) {
+                self.files.entry(name.to_owned()).or_default().push(path.to_owned());
             } else if let Some(name) = function(code) {
                 let direct = property.is_some_and(|outer| indent == outer + 4);
                 if (is_test && !is_ignored) || direct {
@@ -60,9 +63,12 @@ impl Tests {
         }
     }
 
-    /// Whether there is a test of this name.
-    pub fn contains(&self, name: &str) -> bool {
-        self.files.contains_key(name)
+    /// The files of the tests that a citation names: `NAME`, or `FILE::NAME` where several files have one of that name.
+    /// `FILE` is the end of a path without `.rs`.
+    pub fn find(&self, citation: &str) -> Vec<&str> {
+        let (file, name) = citation.rsplit_once("::").unwrap_or(("", citation));
+        let is_there = |path: &&str| file.is_empty() || is_at(path, file);
+        self.files.get(name).into_iter().flatten().map(String::as_str).filter(is_there).collect()
     }
 
     /// How many tests there are.
@@ -76,6 +82,18 @@ impl Tests {
         all.map(|(name, path)| (name.as_str(), path.as_str()))
             .filter(|(_, path)| path.starts_with(CONFORMANCE) && *path != REPORT)
     }
+}
+
+/// Whether a path, without its ending, is `file` or ends in it.
+fn is_at(path: &str, file: &str) -> bool {
+    let before = path.strip_suffix(".rs").and_then(|stem| stem.strip_suffix(file));
+    before.is_some_and(|before| before.is_empty() || before.ends_with('/'))
+}
+
+/// The name of the test that a line begins, which a macro gives a network namespace of its own.
+fn isolated(code: &str) -> Option<&str> {
+    let (name, _) = code.strip_prefix("isolated!(")?.split_once(',')?;
+    Some(name)
 }
 
 /// The name of the function whose definition a line begins.

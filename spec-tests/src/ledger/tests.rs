@@ -1,7 +1,7 @@
 use super::*;
 
 fn ledger(clauses: &str) -> Ledger {
-    Ledger::parse("sample", clauses).unwrap()
+    Ledger::parse("sample", &format!("title = \"Samples\"\n{clauses}")).unwrap()
 }
 
 fn clause(id: &str, rest: &str) -> String {
@@ -72,9 +72,33 @@ fn what_is_no_ledger_is_refused() {
         &clause("A", "status = \"perhaps\""),
         &clause("A", "").replace("must", "would"),
         &(clause("A", "") + "[other]\n"),
+        &format!("name = \"x\"\n{}", clause("A", "")),
     ] {
-        assert!(matches!(Ledger::parse("sample", text), Err(LedgerError::Form { .. })), "{text}");
+        let titled = format!("title = \"Samples\"\n{text}");
+        assert!(matches!(Ledger::parse("sample", &titled), Err(LedgerError::Form { .. })), "{text}");
     }
+    assert!(Ledger::parse("sample", &clause("A", "")).is_err(), "no title");
+}
+
+#[test]
+fn a_test_of_several_files_is_cited_with_its_file() {
+    let mut tests = Tests::default();
+    for path in ["spec-tests/tests/a/one.rs", "spec-tests/tests/b/one.rs", "spec-tests/tests/b/stone.rs"] {
+        tests.add(path, "#[test]\nfn same() {}\n");
+    }
+    assert_eq!(tests.find("same").len(), 3);
+    assert_eq!(tests.find("stone::same"), ["spec-tests/tests/b/stone.rs"]);
+    assert_eq!(tests.find("b/one::same"), ["spec-tests/tests/b/one.rs"]);
+    assert_eq!(tests.find("two::same"), [""; 0]);
+    let faults = |cited: &str| {
+        let ledger = ledger(&clause("A", &format!("tests = [{cited}]")));
+        check(&[ledger], &tests).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(faults("\"same\""), ["A names the test same, which is in several files"]);
+    assert_eq!(
+        faults("\"a/one::same\", \"stone::same\""),
+        ["spec-tests/tests/b/one.rs: the test same is named by no clause"]
+    );
 }
 
 #[test]
@@ -111,15 +135,18 @@ mod tests {
     fn after() {}
 }
 // fn commented() {}
+isolated!(in_a_namespace, || {
+    fn inner_of_isolated() {}
+});
 ";
     tests.add("core/src/x.rs", text);
-    for name in ["plain", "nested", "law", "other_law"] {
-        assert!(tests.contains(name), "{name}");
+    for name in ["plain", "nested", "law", "other_law", "in_a_namespace"] {
+        assert!(!tests.find(name).is_empty(), "{name}");
     }
-    for name in ["helper", "inner", "inner_of_law", "after", "commented"] {
-        assert!(!tests.contains(name), "{name}");
+    for name in ["helper", "inner", "inner_of_law", "after", "commented", "inner_of_isolated"] {
+        assert!(tests.find(name).is_empty(), "{name}");
     }
-    assert_eq!(tests.count(), 4);
+    assert_eq!(tests.count(), 5);
 }
 
 const DOCUMENT: &str = "# Title\n\n**A1.1** One MUST do\nthis.\n\nThis MUST not count.\n\n- **A1.2** It\n  MUST NOT be.\n\n\
@@ -162,6 +189,19 @@ fn coverage_counts_what_is_proved() {
     let text = clause("A", "tests = [\"one\"]") + &clause("B", "status = \"exception\"\nreason = \"why\"");
     let (ledgers, tests) = ([ledger(&text)], tests());
     let shown = Coverage::new(&ledgers, &tests).to_string();
-    assert!(shown.contains("sample         1/2       1/2       0/0       0/0      1"), "{shown}");
+    assert!(shown.contains("sample            1/2       1/2       0/0       0/0      1"), "{shown}");
     assert!(shown.contains("1 of the workspace's 1 tests prove a clause\nexception B: x (why)"), "{shown}");
+}
+
+#[test]
+fn a_page_has_a_row_for_each_clause() {
+    let text = clause("A", "tests = [\"one\"]")
+        + &clause("B", "status = \"exception\"\nreason = \"why | not\"")
+        + &clause("C", "tests = [\"one\"]\nstatus = \"exception\"\nreason = \"in part\"");
+    let page = Page::new(&[ledger(&text)]).to_string();
+    let rows: Vec<_> =
+        page.lines().filter(|line| line.starts_with("| A") || line.starts_with("| B")).collect();
+    assert_eq!(rows, ["| A | s | must | x | `one` |", "| B | s | must | x | **exception:** why \\| not |"]);
+    assert!(page.contains("| C | s | must | x | **exception:** in part; `one` |"), "{page}");
+    assert!(page.contains("\n## Samples\n") && page.contains("| Samples | 1 of 3 |"), "{page}");
 }

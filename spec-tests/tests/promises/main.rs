@@ -7,3 +7,4 @@ mod eof;
 mod exhaustion;
 mod isolation;
 mod pair;
+mod tunnel;
