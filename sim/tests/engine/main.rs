@@ -2,3 +2,4 @@
 
 mod mesh;
 mod relay;
+mod window;
