@@ -34,7 +34,7 @@ enum Field {
     Streams(fn(&mut Limits) -> &mut u32),
 }
 
-const FIELDS: [(&str, Field); 27] = [
+const FIELDS: [(&str, Field); 28] = [
     ("tcp-connect", Field::Time(|l| &mut l.tcp_connect)),
     ("tls-handshake", Field::Time(|l| &mut l.tls_handshake)),
     ("http2-preface", Field::Time(|l| &mut l.http2_preface)),
