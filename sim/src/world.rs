@@ -60,6 +60,7 @@ pub struct World {
     authority: Authority,
     facts: Arc<Snapshot>,
     finished: bool,
+    lifetime: Duration,
     /// Whether recordings are replayed at the end, which needs memory for every byte.
     replays: bool,
 }
@@ -90,6 +91,7 @@ impl World {
             apps: Apps::default(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
     }
@@ -121,6 +123,11 @@ impl World {
     /// Reads and writes move at most so many bytes at once, a random part of it.
     pub fn chop(&mut self, most: usize) {
         self.net.chop = Some(most);
+    }
+
+    /// How long certificates issued from here on are valid.
+    pub fn lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
     }
 
     /// The time between hosts, one way.

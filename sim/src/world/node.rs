@@ -238,7 +238,12 @@ impl Node {
                     self.ready.remove(&socket);
                     self.fin_told.remove(&socket);
                     match self.sockets.remove(&socket) {
-                        Some((wire, side)) => net.close(wire, side, mode == CloseMode::Abort),
+                        Some((wire, side)) => {
+                            if mode == CloseMode::Discard {
+                                net.discard(wire, side);
+                            }
+                            net.close(wire, side, mode == CloseMode::Abort);
+                        }
                         None => self.wants.push(Output::Close { socket, mode }),
                     }
                 }
@@ -308,7 +313,10 @@ impl Socket for Wired<'_> {
                 self.steps.push(Step::Offered(self.id));
             }
             // The pump reads what is left before it tells of this.
-            Err(error) => *self.broken = Some(IoFault::from_error(error)),
+            Err(error) => {
+                self.steps.push(Step::Offered(self.id));
+                *self.broken = Some(IoFault::from_error(error));
+            }
         }
         result
     }

@@ -127,6 +127,9 @@ impl Engine {
 
     /// Sends CONNECT for a flow (node.md rows 31 to 34).
     pub(in crate::engine) fn open_stream(&mut self, now: Now, id: FlowId, tunnel: TunnelId) {
+        if self.tunnels.get(tunnel).is_some_and(|entry| entry.expired(now.wall).is_err()) {
+            return self.seek_another(now, id, tunnel);
+        }
         let Some(flow) = self.flows.get(id) else { return };
         let Some(Decision::Tunnel(to)) = flow.decision.as_deref() else { return };
         let mut request = ConnectRequest::new(Authority::ip(to.authority));

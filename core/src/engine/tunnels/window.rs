@@ -31,7 +31,9 @@ impl Engine {
         if open > FEW {
             entry.window.received = 0;
         }
-        let widen = !entry.window.wide && entry.window.received > u64::from(usual) && wide > usual;
+        // Only readers that keep up are worth a wider window: what others would hold is memory.
+        let read = entry.tunnel.mux().held_bytes() < usual as usize / 2;
+        let widen = !entry.window.wide && entry.window.received > u64::from(usual) && wide > usual && read;
         let narrow = entry.window.wide && open > MANY;
         if !(widen || narrow) || self.windows_low {
             return;
