@@ -20,13 +20,22 @@ use crate::node::OriginalSource;
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
 
+/// A dial that the engine wants.
+#[derive(Clone, Copy)]
+pub(super) struct Dial {
+    pub(super) socket: SocketId,
+    pod: PodId,
+    target: SocketAddr,
+    source: Option<IpAddr>,
+}
+
 impl Driver {
     /// Does what the engine decided, until it has nothing more to say.
     pub(super) fn perform(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Connect { socket, pod, target, source } => {
-                    self.connect(now, socket, pod, target, source)
+                    self.connect(now, Dial { socket, pod, target, source }, 0);
                 }
                 Output::Interest { socket, interest } => {
                     if let Some(entry) = self.table.get(socket) {
@@ -56,14 +65,9 @@ impl Driver {
         }
     }
 
-    fn connect(
-        &mut self,
-        now: Now,
-        socket: SocketId,
-        pod: PodId,
-        target: SocketAddr,
-        source: Option<IpAddr>,
-    ) {
+    /// Starts a dial; `tries` were made before.
+    pub(super) fn connect(&mut self, now: Now, wanted: Dial, tries: usize) {
+        let Dial { socket, pod, target, source } = wanted;
         let outcome = self.dial(pod, target, source).and_then(|fd| {
             let stream = std::net::TcpStream::from(fd);
             TcpStream::from_std(stream).map_err(|error| IoFault::from_error(&error))
@@ -75,6 +79,7 @@ impl Driver {
                     entry.token.push();
                 }
             }
+            Err(fault) if self.redials.take(now, wanted, tries, fault) => {}
             Err(fault) => self.engine.handle_input(now, Input::Failed { socket, fault }),
         }
     }
@@ -107,7 +112,7 @@ impl Driver {
     }
 
     pub(super) fn close(&mut self, socket: SocketId, mode: CloseMode) {
-        let Some(entry) = self.table.remove(socket) else { return };
+        let Some(entry) = self.table.remove(socket) else { return self.redials.forget(socket) };
         if let Some(other) = entry.joined {
             self.joints.forget(socket, other);
             if let Some(other) = self.table.get(other) {
