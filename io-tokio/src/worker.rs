@@ -3,6 +3,7 @@
 mod accept;
 mod effects;
 mod joined;
+mod linger;
 mod table;
 
 use std::future::Future;

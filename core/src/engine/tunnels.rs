@@ -2,6 +2,7 @@
 
 mod keepalive;
 mod streams;
+mod window;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -81,6 +82,7 @@ pub(super) struct TunnelEntry {
     pub(super) heard_end: bool,
     room: usize,
     held: usize,
+    window: window::Window,
 }
 
 impl TunnelEntry {
@@ -181,6 +183,7 @@ impl Engine {
             heard_end: false,
             room: 0,
             held: 0,
+            window: window::Window::default(),
         });
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.user = User::Tunnel(id);
@@ -269,6 +272,7 @@ impl Engine {
             }
         }
         self.offer_room(now, id);
+        self.set_window(id);
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         let held = entry.tunnel.held_bytes();
         self.held_bytes = (self.held_bytes + held).saturating_sub(entry.held);

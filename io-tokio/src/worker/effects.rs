@@ -12,8 +12,8 @@ use culvert_core::time::Now;
 use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
 use tokio::net::TcpStream;
 
-use super::Driver;
 use super::accept::canonical;
+use super::{Driver, linger};
 use crate::credentials::Request;
 use crate::node::OriginalSource;
 
@@ -116,7 +116,7 @@ impl Driver {
         }
         match mode {
             CloseMode::Abort => return,
-            CloseMode::Discard => discard(&entry.stream.0),
+            CloseMode::Discard => return linger::close(entry.stream.0),
             CloseMode::Graceful => {}
         }
         let _gone = finish_on_close(&entry.stream.0);
@@ -174,17 +174,5 @@ impl Driver {
 
     fn dial_failed(&mut self, now: Now, id: SocketId, fault: IoFault) {
         self.engine.handle_input(now, Input::Failed { socket: id, fault });
-    }
-}
-
-/// Takes what has arrived off a socket that is about to be closed: the kernel answers unread bytes with RST at once.
-fn discard(stream: &TcpStream) {
-    let mut scratch = [0; 16 << 10];
-    // A peer that sends faster than this is read is not waited for.
-    for _ in 0..64 {
-        match culvert_linux::socket::read(stream, &mut scratch) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
-        }
     }
 }
