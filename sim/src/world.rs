@@ -294,8 +294,7 @@ impl World {
 
     fn next_event(&self) -> Option<Time> {
         let awake = self.nodes.iter().filter(|node| node.is_awake());
-        let deadlines = awake.filter_map(|node| node.engine.next_deadline()).map(|deadline| deadline.at);
-        deadlines.chain(self.net.agenda.next()).min()
+        awake.filter_map(Node::next_tick).chain(self.net.agenda.next()).min()
     }
 
     /// Everything that happens at this moment.
@@ -326,7 +325,7 @@ impl World {
                 self.grant(NodeId(number));
                 return true;
             }
-            if node.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.time) {
+            if node.next_tick().is_some_and(|at| at <= now.time) {
                 node.input(&mut self.net, now, Input::Tick);
                 self.grant(NodeId(number));
                 return true;
