@@ -48,6 +48,8 @@ pub struct Limits {
 
     /// Flow-control window of a stream (B8).
     pub stream_window: u32,
+    /// Flow-control window of a stream while few share a busy tunnel: what bulk over long links needs (B8).
+    pub stream_window_wide: u32,
     /// Flow-control window of a stream once memory runs low (B8).
     pub stream_window_low: u32,
     /// Base of a tunnel's window; what stalled streams hold comes on top (B8).
@@ -89,6 +91,7 @@ impl Default for Limits {
             peer_streams_per_tunnel: 200,
             half_open_tunnels: 2048,
             stream_window: 4 << 20,
+            stream_window_wide: 16 << 20,
             stream_window_low: 64 << 10,
             connection_window: 16 << 20,
             relay_queue: 256 << 10,

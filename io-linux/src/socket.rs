@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use crate::sys;
+
 pub use dial::{DialOptions, dial};
 pub use fault::{AcceptError, DialError};
 pub use listen::{ListenOptions, Transparent, accept, listen};
@@ -120,12 +122,12 @@ pub fn abort_on_close(socket: impl AsFd) -> io::Result<()> {
     SockRef::from(&socket.as_fd()).set_linger(Some(Duration::ZERO))
 }
 
-/// Reads what has arrived; for a runtime that does not know yet that something has.
+/// Bytes that were written and that the peer's kernel has not acknowledged, FIN among them (SIOCOUTQ, tcp(7)).
 ///
 /// # Errors
-/// `WouldBlock` where nothing has, and what else the kernel says.
-pub fn read(socket: impl AsFd, space: &mut [u8]) -> io::Result<usize> {
-    io::Read::read(&mut &*SockRef::from(&socket.as_fd()), space)
+/// The descriptor is not a TCP socket.
+pub fn unacknowledged(socket: impl AsFd) -> io::Result<usize> {
+    sys::unacknowledged(socket.as_fd())
 }
 
 /// Undoes [`abort_on_close`]: the close sends what is queued, then FIN.

@@ -22,6 +22,14 @@ pub(crate) fn set_option(fd: BorrowedFd<'_>, level: c_int, name: c_int, value: c
     check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size) }).map(drop)
 }
 
+/// Bytes of a socket that were sent and not acknowledged.
+pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: c_int = 0;
+    // SAFETY: the descriptor is open for the whole call, and this request writes one int.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Moves the calling thread into the network namespace behind `fd`.
 pub(crate) fn set_network_namespace(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: setns takes no pointers; a descriptor of another kind is refused with EINVAL.

@@ -3,6 +3,8 @@
 mod accept;
 mod effects;
 mod joined;
+mod linger;
+mod redial;
 mod table;
 
 use std::future::Future;
@@ -26,6 +28,7 @@ use crate::node::{OnEvent, OriginalSource};
 use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
+use redial::Redials;
 use table::SocketTable;
 
 /// What a node tells its workers.
@@ -124,6 +127,7 @@ struct Driver {
     ready: Arc<ReadyQueue>,
     table: SocketTable,
     joints: Joints,
+    redials: Redials,
     listeners: Vec<ListenerEntry>,
     sleep: Pin<Box<Sleep>>,
     slept_for: Option<Time>,
@@ -146,6 +150,7 @@ impl Driver {
             on_event: worker.on_event,
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
+            redials: Redials::default(),
             ready,
             listeners: Vec::new(),
             sleep: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
@@ -204,9 +209,9 @@ impl Driver {
         let mut fired = false;
         loop {
             let now = self.clock.now();
-            let listeners = self.next_listener_retry();
+            let retries = self.next_listener_retry().into_iter().chain(self.redials.next());
             let next =
-                self.engine.next_deadline().map(|deadline| deadline.at).into_iter().chain(listeners).min();
+                self.engine.next_deadline().map(|deadline| deadline.at).into_iter().chain(retries).min();
             let Some(at) = next else {
                 self.slept_for = None;
                 return fired;
@@ -215,6 +220,7 @@ impl Driver {
                 fired = true;
                 self.engine.handle_input(now, Input::Tick);
                 self.retry_listeners(now);
+                self.redial(now);
                 self.perform(now);
                 continue;
             }

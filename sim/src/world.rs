@@ -60,6 +60,7 @@ pub struct World {
     authority: Authority,
     facts: Arc<Snapshot>,
     finished: bool,
+    lifetime: Duration,
     /// Whether recordings are replayed at the end, which needs memory for every byte.
     replays: bool,
 }
@@ -90,6 +91,7 @@ impl World {
             apps: Apps::default(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
     }
@@ -121,6 +123,11 @@ impl World {
     /// Reads and writes move at most so many bytes at once, a random part of it.
     pub fn chop(&mut self, most: usize) {
         self.net.chop = Some(most);
+    }
+
+    /// How long certificates issued from here on are valid.
+    pub fn lifetime(&mut self, lifetime: Duration) {
+        self.lifetime = lifetime;
     }
 
     /// The time between hosts, one way.
@@ -287,8 +294,7 @@ impl World {
 
     fn next_event(&self) -> Option<Time> {
         let awake = self.nodes.iter().filter(|node| node.is_awake());
-        let deadlines = awake.filter_map(|node| node.engine.next_deadline()).map(|deadline| deadline.at);
-        deadlines.chain(self.net.agenda.next()).min()
+        awake.filter_map(Node::next_tick).chain(self.net.agenda.next()).min()
     }
 
     /// Everything that happens at this moment.
@@ -319,7 +325,7 @@ impl World {
                 self.grant(NodeId(number));
                 return true;
             }
-            if node.engine.next_deadline().is_some_and(|deadline| deadline.at <= now.time) {
+            if node.next_tick().is_some_and(|at| at <= now.time) {
                 node.input(&mut self.net, now, Input::Tick);
                 self.grant(NodeId(number));
                 return true;

@@ -57,6 +57,10 @@ fn fair(seed: u64) -> (World, Vec<NodeId>) {
     world.remove_pod(c);
     world.call(a, echoes[0], Script::keep(50_000));
     world.run(SECOND);
+    world.call(a, echoes[2], Script::keep(50_000));
+    world.run(SECOND);
+    world.kill(nodes[2]);
+    world.run(SECOND);
     world.drain(nodes[1], 5 * SECOND);
     world.run(10 * SECOND);
     (world, nodes)

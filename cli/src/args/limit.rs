@@ -34,7 +34,7 @@ enum Field {
     Streams(fn(&mut Limits) -> &mut u32),
 }
 
-const FIELDS: [(&str, Field); 27] = [
+const FIELDS: [(&str, Field); 28] = [
     ("tcp-connect", Field::Time(|l| &mut l.tcp_connect)),
     ("tls-handshake", Field::Time(|l| &mut l.tls_handshake)),
     ("http2-preface", Field::Time(|l| &mut l.http2_preface)),
@@ -55,6 +55,7 @@ const FIELDS: [(&str, Field); 27] = [
     ("peer-streams-per-tunnel", Field::Streams(|l| &mut l.peer_streams_per_tunnel)),
     ("half-open-tunnels", Field::Count(|l| &mut l.half_open_tunnels)),
     ("stream-window", Field::Window(|l| &mut l.stream_window)),
+    ("stream-window-wide", Field::Window(|l| &mut l.stream_window_wide)),
     ("stream-window-low", Field::Window(|l| &mut l.stream_window_low)),
     ("connection-window", Field::Window(|l| &mut l.connection_window)),
     ("relay-queue", Field::Bytes(|l| &mut l.relay_queue)),

@@ -214,8 +214,8 @@ pub struct Interest {
 pub enum CloseMode {
     /// Close after an orderly end.
     Graceful,
-    /// Close after FIN was sent, though the peer may go on sending: read and drop what it has sent so far, so that the close
-    /// does not destroy what is on its way to the peer. What the peer sends later meets RST.
+    /// Close after FIN was sent, though the peer may go on sending: read and drop what it sends until it has everything that
+    /// was written, so that the close does not destroy what is on its way. What the peer sends later meets RST.
     Discard,
     /// The peer must see RST (node.md B6).
     Abort,

@@ -100,7 +100,8 @@ impl Engine {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.authority = Some(request.authority);
         }
-        match self.admit() {
+        let valid = self.tunnels.get(tunnel).map_or(Ok(()), |entry| entry.expired(now.wall));
+        match valid.map_err(Fault::Identity).and_then(|()| self.admit()) {
             Err(fault) => self.fail(now, id, Reason::Failed(fault)),
             Ok(()) => {
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));

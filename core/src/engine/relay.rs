@@ -92,9 +92,9 @@ impl Engine {
         let one_way =
             |side: Side| *flow.deaf.of(side) && *flow.ended.of(side) && *flow.finished.of(side.other());
         if flow.finished.near && flow.finished.far {
-            self.conclude(now, id, CloseMode::Graceful);
-        } else if one_way(Side::Near) || one_way(Side::Far) {
-            self.conclude(now, id, CloseMode::Discard);
+            self.conclude(now, id, CloseMode::Graceful, Reason::Completed);
+        } else if let Some(side) = [Side::Near, Side::Far].into_iter().find(|side| one_way(*side)) {
+            self.conclude(now, id, CloseMode::Discard, Self::reset_by(side));
         }
     }
 
@@ -308,7 +308,7 @@ impl Engine {
     }
 
     /// Ends a flow in order.
-    fn conclude(&mut self, now: Now, id: FlowId, mode: CloseMode) {
+    fn conclude(&mut self, now: Now, id: FlowId, mode: CloseMode, reason: Reason) {
         let Some(flow) = self.flows.get(id) else { return };
         for end in [flow.near, flow.far] {
             match end {
@@ -317,7 +317,7 @@ impl Engine {
                 End::Stream(tunnel, stream) => self.forget_stream(tunnel, stream),
             }
         }
-        self.forget_flow(now, id, Reason::Completed);
+        self.forget_flow(now, id, reason);
     }
 
     fn forget_flow(&mut self, now: Now, id: FlowId, reason: Reason) {

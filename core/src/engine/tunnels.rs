@@ -2,6 +2,7 @@
 
 mod keepalive;
 mod streams;
+mod window;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
 use crate::mesh::Uid;
 use crate::slots::key;
 use crate::telemetry::{Event, Reason, Reporter};
-use crate::time::{Now, Time};
+use crate::time::{Now, Time, WallTime};
 
 key!(
     /// A tunnel of this engine.
@@ -81,6 +82,7 @@ pub(super) struct TunnelEntry {
     pub(super) heard_end: bool,
     room: usize,
     held: usize,
+    window: window::Window,
 }
 
 impl TunnelEntry {
@@ -101,6 +103,15 @@ impl TunnelEntry {
         self.streams.is_empty() && self.tunnel.mux().open_streams() == 0
     }
 
+    /// Fails where either certificate is past its end: it then takes no new streams, whatever its timer has yet to notice.
+    pub(super) fn expired(&self, wall: WallTime) -> Result<(), IdentityFault> {
+        let own = self.tunnel.own_not_after();
+        match self.peer.iter().map(|peer| peer.not_after).chain(own).min() {
+            Some(not_after) if not_after < wall => Err(IdentityFault::Expired { not_after, now: wall }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn is_half_open(&self) -> bool {
         self.key.is_none() && self.phase < TunnelPhase::Open
     }
@@ -112,11 +123,13 @@ impl Engine {
         for _ in 0..self.pool.dials_wanted(key) {
             let Some(identity) = self.credential(&key.source) else {
                 // It went with its last workload.
-                for flow in self.pool.hopeless(key) {
-                    self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
-                }
-                return;
+                return self.give_up(now, key, &Fault::WorkloadGone);
             };
+            let not_after = identity.credential().not_after();
+            if not_after < now.wall {
+                let fault = IdentityFault::Expired { not_after, now: now.wall };
+                return self.give_up(now, key, &Fault::Identity(fault));
+            }
             let origin = Origin {
                 pod: key.pod,
                 listener: super::boundary::Listener::Outbound,
@@ -133,6 +146,13 @@ impl Engine {
             let source = if self.config.bind_pod_address { Some(key.source_ip) } else { None };
             self.outputs.push_back(Output::Connect { socket, pod: key.pod, target: key.peer, source });
             self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tcp_connect));
+        }
+    }
+
+    /// No dial for this key can come to anything.
+    fn give_up(&mut self, now: Now, key: &PoolKey, fault: &Fault) {
+        for flow in self.pool.hopeless(key) {
+            self.fail(now, flow, Reason::Failed(fault.clone()));
         }
     }
 
@@ -163,6 +183,7 @@ impl Engine {
             heard_end: false,
             room: 0,
             held: 0,
+            window: window::Window::default(),
         });
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.user = User::Tunnel(id);
@@ -251,6 +272,7 @@ impl Engine {
             }
         }
         self.offer_room(now, id);
+        self.set_window(id);
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         let held = entry.tunnel.held_bytes();
         self.held_bytes = (self.held_bytes + held).saturating_sub(entry.held);

@@ -12,13 +12,22 @@ use culvert_core::time::Now;
 use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
 use tokio::net::TcpStream;
 
-use super::Driver;
 use super::accept::canonical;
+use super::{Driver, linger};
 use crate::credentials::Request;
 use crate::node::OriginalSource;
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
+
+/// A dial that the engine wants.
+#[derive(Clone, Copy)]
+pub(super) struct Dial {
+    pub(super) socket: SocketId,
+    pod: PodId,
+    target: SocketAddr,
+    source: Option<IpAddr>,
+}
 
 impl Driver {
     /// Does what the engine decided, until it has nothing more to say.
@@ -26,7 +35,7 @@ impl Driver {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Connect { socket, pod, target, source } => {
-                    self.connect(now, socket, pod, target, source)
+                    self.connect(now, Dial { socket, pod, target, source }, 0);
                 }
                 Output::Interest { socket, interest } => {
                     if let Some(entry) = self.table.get(socket) {
@@ -56,14 +65,9 @@ impl Driver {
         }
     }
 
-    fn connect(
-        &mut self,
-        now: Now,
-        socket: SocketId,
-        pod: PodId,
-        target: SocketAddr,
-        source: Option<IpAddr>,
-    ) {
+    /// Starts a dial; `tries` were made before.
+    pub(super) fn connect(&mut self, now: Now, wanted: Dial, tries: usize) {
+        let Dial { socket, pod, target, source } = wanted;
         let outcome = self.dial(pod, target, source).and_then(|fd| {
             let stream = std::net::TcpStream::from(fd);
             TcpStream::from_std(stream).map_err(|error| IoFault::from_error(&error))
@@ -75,6 +79,7 @@ impl Driver {
                     entry.token.push();
                 }
             }
+            Err(fault) if self.redials.take(now, wanted, tries, fault) => {}
             Err(fault) => self.engine.handle_input(now, Input::Failed { socket, fault }),
         }
     }
@@ -107,7 +112,7 @@ impl Driver {
     }
 
     pub(super) fn close(&mut self, socket: SocketId, mode: CloseMode) {
-        let Some(entry) = self.table.remove(socket) else { return };
+        let Some(entry) = self.table.remove(socket) else { return self.redials.forget(socket) };
         if let Some(other) = entry.joined {
             self.joints.forget(socket, other);
             if let Some(other) = self.table.get(other) {
@@ -116,7 +121,7 @@ impl Driver {
         }
         match mode {
             CloseMode::Abort => return,
-            CloseMode::Discard => discard(&entry.stream.0),
+            CloseMode::Discard => return linger::close(entry.stream.0),
             CloseMode::Graceful => {}
         }
         let _gone = finish_on_close(&entry.stream.0);
@@ -174,17 +179,5 @@ impl Driver {
 
     fn dial_failed(&mut self, now: Now, id: SocketId, fault: IoFault) {
         self.engine.handle_input(now, Input::Failed { socket: id, fault });
-    }
-}
-
-/// Takes what has arrived off a socket that is about to be closed: the kernel answers unread bytes with RST at once.
-fn discard(stream: &TcpStream) {
-    let mut scratch = [0; 16 << 10];
-    // A peer that sends faster than this is read is not waited for.
-    for _ in 0..64 {
-        match culvert_linux::socket::read(stream, &mut scratch) {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
-        }
     }
 }

@@ -201,6 +201,11 @@ impl World {
         self.nodes[node.0].stopped = true;
     }
 
+    /// A node's driver is late by so much whenever time passes.
+    pub fn lag(&mut self, node: NodeId, lag: Duration) {
+        self.nodes[node.0].lag = lag;
+    }
+
     /// The process goes on.
     pub fn resume(&mut self, node: NodeId) {
         self.nodes[node.0].stopped = false;

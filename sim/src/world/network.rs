@@ -314,6 +314,13 @@ impl Network {
         }
     }
 
+    /// Reads and drops what has come.
+    pub(super) fn discard(&mut self, id: WireId, side: Side) {
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.end_mut(side).inbox.clear();
+        }
+    }
+
     /// Closes an end. What it has not read turns an orderly close into RST, as in kernels.
     pub(super) fn close(&mut self, id: WireId, side: Side, abort: bool) {
         let Some(wire) = self.wires.get_mut(&id) else { return };

@@ -58,6 +58,8 @@ pub(super) struct Node {
     pub(super) ready: BTreeSet<SocketId>,
     pub(super) issuing: Issuing,
     pub(super) joining: Joining,
+    /// How much later than asked for the driver says that time has passed.
+    pub(super) lag: Duration,
     pub(super) stopped: bool,
     pub(super) killed: bool,
     pub(super) recording: Recording,
@@ -90,6 +92,7 @@ impl Node {
             ready: BTreeSet::new(),
             issuing: Issuing::After(Duration::from_millis(5)),
             joining: Joining::Kernel,
+            lag: Duration::ZERO,
             stopped: false,
             killed: false,
             outcome: Outcome::default(),
@@ -103,6 +106,11 @@ impl Node {
 
     pub(super) fn is_awake(&self) -> bool {
         !self.stopped && !self.killed
+    }
+
+    /// When the driver looks at the engine's deadline.
+    pub(super) fn next_tick(&self) -> Option<Time> {
+        self.engine.next_deadline().map(|deadline| deadline.at.after(self.lag))
     }
 
     pub(super) fn input(&mut self, net: &mut Network, now: Now, input: Input) {
@@ -238,7 +246,12 @@ impl Node {
                     self.ready.remove(&socket);
                     self.fin_told.remove(&socket);
                     match self.sockets.remove(&socket) {
-                        Some((wire, side)) => net.close(wire, side, mode == CloseMode::Abort),
+                        Some((wire, side)) => {
+                            if mode == CloseMode::Discard {
+                                net.discard(wire, side);
+                            }
+                            net.close(wire, side, mode == CloseMode::Abort);
+                        }
                         None => self.wants.push(Output::Close { socket, mode }),
                     }
                 }
@@ -308,7 +321,10 @@ impl Socket for Wired<'_> {
                 self.steps.push(Step::Offered(self.id));
             }
             // The pump reads what is left before it tells of this.
-            Err(error) => *self.broken = Some(IoFault::from_error(error)),
+            Err(error) => {
+                self.steps.push(Step::Offered(self.id));
+                *self.broken = Some(IoFault::from_error(error));
+            }
         }
         result
     }

@@ -22,9 +22,6 @@ enum Listening {
     Unreachable,
 }
 
-/// How long certificates are valid.
-const LIFETIME: u64 = 24 * 3600;
-
 impl World {
     pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
@@ -76,7 +73,7 @@ impl World {
 
     pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
         let now = self.now().wall;
-        let end = WallTime::from_unix_secs(now.as_unix_secs() + LIFETIME);
+        let end = WallTime::from_unix_secs(now.as_unix_secs() + self.lifetime.as_secs());
         let credential = self.authority.issue(&id, now, end).expect("validity ends after it begins");
         self.input(node, Input::Credential { id, outcome: Ok(credential) });
     }

@@ -152,3 +152,30 @@ fn a_rotated_credential_retires_tunnels_and_ends_no_connection() {
         world.finish();
     }
 }
+
+#[test]
+fn no_stream_is_opened_under_a_certificate_that_is_over() {
+    for old in [true, false] {
+        let mut world = World::new(9);
+        let (near, far) = (world.node(), world.node());
+        let lifetime = Duration::from_secs(65);
+        world.lifetime(if old { lifetime } else { 100 * lifetime });
+        let a = world.pod(near, "a");
+        world.run(SECOND);
+        world.lifetime(if old { 100 * lifetime } else { lifetime });
+        let b = world.pod(far, "b");
+        let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+        let acts = [Act::Send(1000), Act::Pause(90 * SECOND), Act::Send(1000), Act::Fin, Act::AwaitEnd];
+        let live = world.call(a, there, Script::acts(&acts));
+        world.run(66 * SECOND);
+        let late = world.call_in_vain(a, there, Script::send(1000));
+        world.run(SECOND);
+        assert_eq!((world.seen(live), world.seen(late)), (Seen::Open, Seen::Reset), "{old}");
+        world.lifetime(100 * lifetime);
+        world.rotate(if old { a } else { b });
+        let next = world.call(a, there, Script::send(1000));
+        world.run(SECOND);
+        assert_eq!(world.seen(next), Seen::Fin, "{old}");
+        world.finish();
+    }
+}

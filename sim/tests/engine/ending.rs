@@ -309,7 +309,11 @@ fn bytes_and_fin_come_before_a_reset_that_follows_the_end_of_the_stream() {
     assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, 200_000));
     world.run(4 * SECOND);
     assert_eq!(world.seen(call), Seen::Reset, "whoever writes to it then must learn");
-    assert_eq!(world.reasons(near), [Reason::DestinationReset]);
+    assert_eq!(
+        world.reasons(near),
+        [Reason::DestinationReset],
+        "the source still wrote when nobody was left to take it"
+    );
     world.finish();
 }
 

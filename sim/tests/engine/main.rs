@@ -10,3 +10,4 @@ mod policy;
 mod relay;
 mod swarm;
 mod tunnel;
+mod window;

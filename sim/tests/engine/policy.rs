@@ -220,8 +220,40 @@ fn a_policy_that_cannot_be_decoded_denies_at_once() {
 }
 
 #[test]
+fn connections_that_are_not_judged_yet_move_no_byte_and_joined_ones_are_judged_first() {
+    for kind in [Kind::Tunnel, Kind::Joined, Kind::Parted, Kind::Incoming] {
+        let Pair { mut world, far, a, b, .. } = kind.pair_with(13, |limits| limits.judgements_per_turn = 2);
+        let echo = world.serve(b, 8080, Serve::Script(Script::echo()));
+        let acts: Vec<Act> = (0..100).flat_map(|_| [Act::Send(100), Act::Pause(10 * MILLI)]).collect();
+        // Each input judges two more: only the last one of all has anything to send meanwhile.
+        let mut calls: Vec<_> = (0..19).map(|_| world.call(a, echo, Script::keep(100))).collect();
+        calls.push(world.call(a, echo, Script::acts(&acts)));
+        // Between two sends, with nothing under way.
+        world.run(505 * MILLI);
+        world.lag(far, 100 * MILLI);
+        match kind {
+            Kind::Incoming => world.strict(),
+            _ => world.deny("no-a", a),
+        }
+        let left = if matches!(kind, Kind::Joined | Kind::Incoming) { 0 } else { 18 };
+        assert_eq!(world.connections(far), left, "{kind:?}");
+        let servers: Vec<_> = calls.iter().filter_map(|call| world.heard_by(*call)).collect();
+        assert_eq!(servers.len(), 20);
+        world.run(2 * MILLI);
+        let before: Vec<_> = servers.iter().map(|server| world.received(*server)).collect();
+        world.run(80 * MILLI);
+        let after: Vec<_> = servers.iter().map(|server| world.received(*server)).collect();
+        assert_eq!(before, after, "{kind:?}");
+        world.run(2 * SECOND);
+        assert!(calls.iter().all(|call| world.seen(*call) == Seen::Reset), "{kind:?}");
+        assert_eq!(faults(&world, far).len(), 20, "{kind:?}");
+        world.finish();
+    }
+}
+
+#[test]
 fn the_node_of_the_source_judges_nothing() {
-    let mut world = World::new(13);
+    let mut world = World::new(14);
     let (near, far) = (world.node(), world.node());
     let (a, b, machine) = (world.pod(near, "a"), world.pod(far, "b"), world.machine());
     let outside = world.serve(machine, 8080, Serve::Script(Script::echo()));

@@ -228,5 +228,5 @@ fn more_random_worlds_keep_the_laws_and_recover() {
 #[test]
 #[ignore = "takes minutes"]
 fn many_random_worlds_keep_the_laws_and_recover() {
-    run(1000..1500);
+    run(1000..1200);
 }

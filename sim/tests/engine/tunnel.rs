@@ -1,14 +1,15 @@
-//! Which connections share a tunnel, how many, and when a tunnel is given up (hbone.md H4.14, H5.9, H12, H14.1).
+//! Which connections share a tunnel, how many, and when a tunnel is given up (hbone.md H5.9, H12, H14.1).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use culvert_core::fault::{Fault, Stage};
-use culvert_sim::world::{Act, Script, Seen, Serve};
+use culvert_core::mesh::{PortMap, ServiceKey};
+use culvert_sim::world::{Script, Seen, Serve};
 
-use crate::mesh::{Pair, SECOND, faults, two_nodes, two_nodes_with};
+use crate::mesh::{Pair, SECOND, faults, two_nodes};
 
 const MILLI: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
 
 #[test]
 fn each_pair_of_workloads_has_tunnels_of_its_own() {
@@ -33,6 +34,26 @@ fn each_pair_of_workloads_has_tunnels_of_its_own() {
 }
 
 #[test]
+fn connections_that_expect_other_identities_have_tunnels_of_their_own() {
+    let Pair { mut world, near, a, b, .. } = two_nodes(6);
+    let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+    world.facts(
+        "services:\n- {name: s, namespace: default, hostname: s.example, vips: [/10.9.9.9], ports: {80: 8080}, subjectAltNames: [spiffe://cluster.local/ns/default/sa/other]}",
+    );
+    world.change(b, |spec| {
+        spec.services.insert(ServiceKey::new("default", "s.example"), PortMap::default());
+    });
+    for (count, target) in [there, SocketAddr::from(([10, 9, 9, 9], 80))].into_iter().enumerate() {
+        for _ in 0..3 {
+            let call = world.call(a, target, Script::keep(1000));
+            world.run(SECOND);
+            assert_eq!((world.received(call), world.tunnels(near)), (1000, count + 1), "{target}");
+        }
+    }
+    world.finish();
+}
+
+#[test]
 fn beyond_a_hundred_streams_there_is_a_further_tunnel() {
     let Pair { mut world, near, a, b, .. } = two_nodes(2);
     let there = world.serve(b, 8080, Serve::Script(Script::echo()));
@@ -42,29 +63,6 @@ fn beyond_a_hundred_streams_there_is_a_further_tunnel() {
         assert!(calls.iter().all(|call| world.received(*call) == 100));
         assert_eq!(world.tunnels(near), tunnels);
     }
-    world.finish();
-}
-
-#[test]
-fn a_tunnel_whose_certificate_has_ended_takes_no_stream() {
-    let Pair { mut world, near, a, b, .. } = two_nodes_with(3, |limits| {
-        limits.ping_interval = HOUR / 6;
-        limits.tunnel_max_age = 1000 * HOUR;
-    });
-    let there = world.serve(b, 8080, Serve::Script(Script::echo()));
-    let acts = [Act::Send(1000), Act::Pause(25 * HOUR), Act::Send(1000), Act::Fin, Act::AwaitEnd];
-    let old = world.call(a, there, Script::acts(&acts));
-    world.run(23 * HOUR);
-    let before = world.call(a, there, Script::send(1000));
-    world.run(SECOND);
-    assert_eq!((world.seen(before), world.tunnels(near)), (Seen::Fin, 1), "it is still valid");
-    world.run(HOUR + HOUR / 3);
-    let after = world.call_in_vain(a, there, Script::send(1000));
-    world.run(30 * SECOND);
-    assert_eq!(world.seen(after), Seen::Reset, "nobody has a newer certificate");
-    assert_eq!(world.seen(old), Seen::Open, "what was there goes on");
-    world.run(HOUR);
-    assert_eq!((world.seen(old), world.received(old)), (Seen::Fin, 2000));
     world.finish();
 }
 

@@ -95,7 +95,7 @@ impl Peers {
         (process, address.unwrap_or_else(|error| panic!("{ready}: {error}")), text("admin"))
     }
 
-    /// Starts it; [`Peers::wait_python_server`] waits until it listens.
+    /// Starts it; `Peers::wait_python_server` waits until it listens.
     pub fn spawn_python_server(&self, server: &PythonServer<'_>) -> Process {
         let mut command = self.script("hbone_py.py");
         command.args(["server", "--host", &server.bind.to_string(), "--port", "15008"]);

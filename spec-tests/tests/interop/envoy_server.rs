@@ -161,6 +161,26 @@ fn bytes_and_fin_arrive_before_the_reset_that_follows_them() {
     drop(speaker);
 }
 
+/// The client writes when the node is done with the connection, but the client has not read what was sent to it.
+#[test]
+fn what_is_written_after_the_end_takes_nothing_back() {
+    let Some(peers) = Peers::find() else { return };
+    let scene = Scene::new(&peers, "authority", "client");
+    let data = pattern(4, 500_000);
+    let sent = data.clone();
+    let _speaker = Server::start(scene.server.port(7009), move |mut stream| {
+        let _gone = stream.write_all(&sent).and_then(|()| stream.shutdown(Shutdown::Write));
+        hear(&stream, PATIENCE);
+    });
+    for round in 1..=10 {
+        let mut stream = converse(scene.client.port(7009));
+        scene.node.events.wait_for(round, |event| matches!(event, Event::Closed { .. }));
+        stream.write_all(b"too late").unwrap();
+        let heard = hear(&stream, PATIENCE);
+        assert!(heard.ending == Ending::Eof && heard.bytes == data, "{heard:?}");
+    }
+}
+
 #[test]
 fn a_server_that_is_killed_in_mid_transfer_is_a_reset() {
     let Some(peers) = Peers::find() else { return };

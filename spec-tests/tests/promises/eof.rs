@@ -19,8 +19,10 @@ const CONNECTIONS: usize = 100;
 /// What every one of them has carried before.
 const BEFORE: usize = 20_000;
 
-/// Sends without end what [`pattern`] says.
+/// Sends without end what [`pattern`] says, once something has come that it leaves unread: with that the kernel resets the
+/// connections of a program that is killed.
 fn pour(mut stream: TcpStream) {
+    let _gone = stream.peek(&mut [0]);
     let data = pattern(1, 1 << 20);
     while stream.write_all(&data).is_ok() {}
 }

@@ -31,8 +31,7 @@ impl Engine {
         }
         let Some(entry) = self.tunnels.get(id) else { return };
         let old = entry.opened.after(limits.tunnel_max_age) <= now.time;
-        let expired = entry.peer.as_ref().is_some_and(|peer| peer.not_after <= now.wall)
-            || entry.tunnel.own_not_after().is_some_and(|not_after| not_after <= now.wall);
+        let expired = entry.expired(now.wall).is_err();
         let idle =
             entry.key.is_some() && entry.is_empty() && entry.idle_since.after(limits.tunnel_idle) <= now.time;
         if old || expired || idle || entry.tunnel.mux().should_retire() {

@@ -21,10 +21,13 @@ impl Engine {
             MuxEvent::Response { stream, response, .. } => {
                 self.stream_answered(now, id, stream, response.status)
             }
-            MuxEvent::Data { stream, bytes } => match self.user_of(id, stream) {
-                Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
-                None => self.drop_bytes(id, stream, bytes.len()),
-            },
+            MuxEvent::Data { stream, bytes } => {
+                self.count_received(id, bytes.len());
+                match self.user_of(id, stream) {
+                    Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
+                    None => self.drop_bytes(id, stream, bytes.len()),
+                }
+            }
             MuxEvent::End { stream } => {
                 if let Some((flow, side)) = self.user_of(id, stream) {
                     self.end_from(now, flow, side);
@@ -124,6 +127,9 @@ impl Engine {
 
     /// Sends CONNECT for a flow (node.md rows 31 to 34).
     pub(in crate::engine) fn open_stream(&mut self, now: Now, id: FlowId, tunnel: TunnelId) {
+        if self.tunnels.get(tunnel).is_some_and(|entry| entry.expired(now.wall).is_err()) {
+            return self.seek_another(now, id, tunnel);
+        }
         let Some(flow) = self.flows.get(id) else { return };
         let Some(Decision::Tunnel(to)) = flow.decision.as_deref() else { return };
         let mut request = ConnectRequest::new(Authority::ip(to.authority));
@@ -225,27 +231,6 @@ impl Engine {
                 entry.idle_since = latest;
             }
             self.dirty_tunnels.insert(id);
-        }
-    }
-
-    /// Windows shrink when memory runs low, and grow back (node.md B8).
-    pub(in crate::engine) fn balance_memory(&mut self) {
-        let limits = &self.config.limits;
-        let low = if self.windows_low {
-            self.held_bytes > limits.memory_low / 2
-        } else {
-            self.held_bytes > limits.memory_low
-        };
-        if low == self.windows_low {
-            return;
-        }
-        self.windows_low = low;
-        let window = if low { limits.stream_window_low } else { limits.stream_window };
-        for id in self.tunnels.keys() {
-            if let Some(entry) = self.tunnels.get_mut(id) {
-                entry.tunnel.mux_mut().set_stream_window(window);
-                self.dirty_tunnels.insert(id);
-            }
         }
     }
 }
