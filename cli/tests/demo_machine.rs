@@ -35,7 +35,10 @@ impl Copy {
         let dir = tempfile::tempdir().unwrap();
         let copy = Copy { dir };
         fs::set_permissions(copy.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_culvert"), copy.program()).unwrap();
+        // By another process: a program that this one still writes, in a child forked meanwhile, cannot be started.
+        let copied =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_culvert")).arg(copy.program()).status().unwrap();
+        assert!(copied.success());
         fs::create_dir(copy.temporary()).unwrap();
         fs::set_permissions(copy.temporary(), fs::Permissions::from_mode(0o777)).unwrap();
         copy

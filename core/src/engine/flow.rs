@@ -123,6 +123,7 @@ pub(super) struct Flow {
     pub(super) deaf: Both<bool>,
     /// Bytes that came before the far end was there.
     pub(super) early: VecDeque<Bytes>,
+    pub(super) early_bytes: usize,
     /// The endpoint choice of this flow, the same however often it is decided.
     pub(super) draw: u64,
     /// Where a tunnelled flow asks to go.

@@ -24,6 +24,7 @@ impl Engine {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Socket(socket);
         }
+        self.dirty_sockets.insert(socket);
         match (self.admit(), origin.original) {
             (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
             (Ok(()), None) => {

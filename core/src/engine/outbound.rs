@@ -26,6 +26,7 @@ impl Engine {
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Socket(socket);
         }
+        self.dirty_sockets.insert(socket);
         match (self.admit(), origin.original) {
             (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
             (Ok(()), None) => self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::SelfCall))),
@@ -73,6 +74,7 @@ impl Engine {
             bytes: Both::default(),
             deaf: Both::default(),
             early: Default::default(),
+            early_bytes: 0,
             draw: self.draws.next_u64(),
             authority: None,
             decision: None,

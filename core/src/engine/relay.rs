@@ -23,11 +23,18 @@ impl Engine {
             return;
         }
         *flow.bytes.of_mut(side) += bytes.len() as u64;
+        if flow.phase != Phase::Relaying {
+            flow.early_bytes += bytes.len();
+            self.mark_dirty(id, side);
+        }
+        let Some(flow) = self.flows.get_mut(id) else { return };
         match flow.end(to) {
-            End::None => {
+            // In one place, so that they stay in order; and a CONNECT without an answer may have to be made again elsewhere.
+            _ if flow.phase != Phase::Relaying => {
                 self.held_bytes += bytes.len();
                 flow.early.push_back(bytes);
             }
+            End::None => {}
             End::Socket(socket) => self.push(socket, bytes),
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
@@ -47,26 +54,35 @@ impl Engine {
         }
         *flow.ended.of_mut(side) = true;
         flow.active = now.time;
-        match flow.end(side.other()) {
-            End::None => {}
-            End::Socket(socket) => {
+        // A CONNECT without an answer is not ended either: it may have to be made again elsewhere.
+        let opening = flow.phase != Phase::Relaying && matches!(flow.end(side.other()), End::Stream(..));
+        if !opening {
+            self.pass_end(now, id, side.other());
+        }
+        self.mark_dirty(id, side);
+        self.arm_relay(id);
+    }
+
+    /// The other end has sent its last byte: this one is told so after it.
+    fn pass_end(&mut self, now: Now, id: FlowId, to: Side) {
+        match self.flows.get(id).map(|flow| flow.end(to)) {
+            None | Some(End::None) => {}
+            Some(End::Socket(socket)) => {
                 if let Some(entry) = self.sockets.get_mut(socket)
                     && entry.finish == Finish::No
                 {
                     entry.finish = Finish::WhenDrained;
                 }
-                self.try_finish(now, id, side.other());
+                self.try_finish(now, id, to);
             }
-            End::Stream(tunnel, stream) => {
+            Some(End::Stream(tunnel, stream)) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
                     let _over = entry.tunnel.mux_mut().finish(stream);
                     self.dirty_tunnels.insert(tunnel);
                 }
-                self.finished(now, id, side.other());
+                self.finished(now, id, to);
             }
         }
-        self.mark_dirty(id, side);
-        self.arm_relay(id);
     }
 
     /// Passes FIN on to a socket whose queue has drained.
@@ -123,7 +139,7 @@ impl Engine {
         self.drop_queue(id, side);
         let Some(flow) = self.flows.get(id) else { return };
         let reason = match (&flow.phase, fault) {
-            (Phase::Dialling, _) => Reason::Failed(Fault::Io(fault)),
+            (Phase::Dialling, _) if side == Side::Far => Reason::Failed(Fault::Io(fault)),
             (_, IoFault::Reset) => Self::reset_by(side),
             (_, fault) => Reason::Failed(Fault::Io(fault)),
         };
@@ -170,19 +186,25 @@ impl Engine {
         flow.active = now.time;
         let connection = flow.connection.clone();
         let (early, far) = (std::mem::take(&mut flow.early), flow.far);
-        for bytes in early {
-            self.held_bytes = self.held_bytes.saturating_sub(bytes.len());
-            if let End::Socket(far) = far {
-                self.push(far, bytes);
+        // In one piece: a stream's queue takes one, however long, and may refuse a second.
+        let early = Bytes::from(early.into_iter().fold(Vec::new(), |mut whole, bytes| {
+            whole.extend_from_slice(&bytes);
+            whole
+        }));
+        self.held_bytes = self.held_bytes.saturating_sub(early.len());
+        match far {
+            End::Socket(far) if !early.is_empty() => self.push(far, early),
+            End::Stream(tunnel, stream) if !early.is_empty() => {
+                if let Some(entry) = self.tunnels.get_mut(tunnel) {
+                    let _over = entry.tunnel.mux_mut().send(stream, early);
+                    self.dirty_tunnels.insert(tunnel);
+                }
             }
+            End::None | End::Socket(_) | End::Stream(..) => {}
         }
         self.report(Event::Opened(connection));
-        if self.flows.get(id).is_some_and(|f| f.ended.near)
-            && let Some(End::Socket(far)) = self.flows.get(id).map(|f| f.far)
-            && let Some(entry) = self.sockets.get_mut(far)
-        {
-            entry.finish = Finish::WhenDrained;
-            self.try_finish(now, id, Side::Far);
+        if self.flows.get(id).is_some_and(|f| f.ended.near) {
+            self.pass_end(now, id, Side::Far);
         }
         self.mark_dirty(id, Side::Near);
         self.mark_dirty(id, Side::Far);
@@ -197,8 +219,9 @@ impl Engine {
         if flow.phase != Phase::Relaying || flow.joined || flow.never_join || !self.config.join {
             return;
         }
-        let idle =
-            |socket| self.sockets.get(socket).is_some_and(|s| s.queue.is_empty() && s.finish == Finish::No);
+        let idle = |socket| {
+            self.sockets.get(socket).is_some_and(|s| s.queue.is_empty() && s.finish != Finish::WhenDrained)
+        };
         if !idle(a) || !idle(b) || flow.held.is_some() || self.stale.contains(&id) {
             return;
         }

@@ -20,6 +20,9 @@ const BLOCK_MIN: usize = 16 << 10;
 /// Smaller reads are copied out of the block, so that few held bytes never pin much memory (node.md B8).
 const COPY_BELOW: usize = 4 << 10;
 
+/// Bytes of an application that are taken before the other end is there.
+const EARLY: usize = 16 << 10;
+
 /// The memory that plain sockets are read into, one read at a time.
 #[derive(Debug, Default)]
 pub(super) struct ReadBlock {
@@ -144,7 +147,14 @@ impl Engine {
 
     fn may_read(&self, id: FlowId, side: Side) -> bool {
         let Some(flow) = self.flows.get(id) else { return false };
-        if flow.phase != Phase::Relaying || flow.joined || *flow.ended.of(side) || !self.may_move(id) {
+        if flow.joined || *flow.ended.of(side) {
+            return false;
+        }
+        if flow.phase != Phase::Relaying {
+            // A little is taken early: only a socket that is read tells that its application has given up.
+            return side == Side::Near && flow.early_bytes < EARLY;
+        }
+        if !self.may_move(id) {
             return false;
         }
         match flow.end(side.other()) {

@@ -77,6 +77,22 @@ fn a_dial_is_abandoned_where_its_connect_is_reset() {
 }
 
 #[test]
+fn an_application_that_gives_up_early_is_noticed() {
+    let Pair { mut world, near, far, a, b } = two_nodes(9);
+    let silent = world.serve(b, 8080, Serve::Silent);
+    world.call(a, silent, Script::acts(&[Act::Send(8), Act::Pause(SECOND), Act::Reset]));
+    world.run(500 * Duration::from_millis(1));
+    assert_eq!((world.connections(near), world.connections(far)), (1, 1), "the application is being dialled");
+    world.run(SECOND);
+    assert_eq!((world.connections(near), world.connections(far)), (0, 0), "the dial had eight seconds left");
+    assert_eq!(
+        (world.reasons(near), world.reasons(far)),
+        (vec![Reason::SourceReset], vec![Reason::SourceReset])
+    );
+    world.finish();
+}
+
+#[test]
 fn a_connect_that_may_have_been_processed_is_not_repeated() {
     let Pair { mut world, near, far, a, b } = two_nodes_with(3, |limits| {
         limits.ping_interval = SECOND;
