@@ -150,7 +150,7 @@ impl Engine {
             peer_max: usize::MAX,
             room: 0,
             held: 0,
-            window: window::Window::default(),
+            window: window::Window::USUAL,
         });
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.user = User::Tunnel(id);
