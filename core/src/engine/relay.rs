@@ -123,6 +123,7 @@ impl Engine {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
                     entry.tunnel.mux_mut().release(stream, len);
                     self.dirty_tunnels.insert(tunnel);
+                    self.count_passed(now, tunnel, len);
                 }
             }
             End::Socket(socket) => {

@@ -183,7 +183,7 @@ impl Engine {
             heard_end: false,
             room: 0,
             held: 0,
-            window: window::Window::default(),
+            window: window::Window::USUAL,
         });
         if let Some(entry) = self.sockets.get_mut(socket) {
             entry.user = User::Tunnel(id);

@@ -21,13 +21,10 @@ impl Engine {
             MuxEvent::Response { stream, response, .. } => {
                 self.stream_answered(now, id, stream, response.status)
             }
-            MuxEvent::Data { stream, bytes } => {
-                self.count_received(id, bytes.len());
-                match self.user_of(id, stream) {
-                    Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
-                    None => self.drop_bytes(id, stream, bytes.len()),
-                }
-            }
+            MuxEvent::Data { stream, bytes } => match self.user_of(id, stream) {
+                Some((flow, side)) => self.bytes_from(now, flow, side, bytes),
+                None => self.drop_bytes(id, stream, bytes.len()),
+            },
             MuxEvent::End { stream } => {
                 if let Some((flow, side)) = self.user_of(id, stream) {
                     self.end_from(now, flow, side);
