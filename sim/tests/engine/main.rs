@@ -8,3 +8,4 @@ mod mesh;
 mod policy;
 mod relay;
 mod swarm;
+mod sweep;

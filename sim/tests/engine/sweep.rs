@@ -1,0 +1,101 @@
+//! Connections between a change of facts and their judgement, as a driver sees them (node.md B4, B5).
+
+use std::sync::Arc;
+
+use culvert_core::capture::Local;
+use culvert_core::engine::boundary::{
+    Input, Interest, Listener, Origin, Output, PodId, SocketId, WorkloadRef,
+};
+use culvert_core::engine::{Config, Engine};
+use culvert_core::limit::Limits;
+use culvert_core::mesh::{MeshFile, Snapshot};
+use culvert_core::policy::Compat;
+use culvert_core::seed::Seed;
+use culvert_core::time::{Now, Time, WallTime};
+use culvert_sim::crypto;
+
+const POD: &str = "workloads:\n- {uid: b, name: b, namespace: n, workloadIps: [10.0.0.2], protocol: HBONE";
+const RULE: &str = "rules: [[[{destinationPorts: [1]}]]]";
+
+fn now() -> Now {
+    Now { time: Time::START, wall: WallTime::from_unix_secs(1_800_000_000) }
+}
+
+fn facts(rest: &str) -> Arc<Snapshot> {
+    let file: MeshFile = serde_saphyr::from_str(&format!("{POD}{rest}\n")).unwrap();
+    Arc::new(Snapshot::from_file(file).unwrap())
+}
+
+fn outputs(engine: &mut Engine) -> Vec<Output> {
+    std::iter::from_fn(|| engine.poll_output()).collect()
+}
+
+fn interests(outputs: &[Output], socket: SocketId) -> Vec<Interest> {
+    let of_socket = |output: &Output| match output {
+        Output::Interest { socket: of, interest } if *of == socket => Some(*interest),
+        _ => None,
+    };
+    outputs.iter().filter_map(of_socket).collect()
+}
+
+/// An engine that relays so many plain connections to its pod, with the near and far socket of each.
+fn relaying(count: u16, judgements_per_turn: usize) -> (Engine, Vec<(SocketId, SocketId)>) {
+    let config = Config {
+        limits: Limits { judgements_per_turn, ..Limits::default() },
+        crypto: crypto::provider(),
+        seed: Seed::new([1; 32]),
+        local: Local::default(),
+        compat: Compat::Culvert,
+        keep_source: true,
+        bind_pod_address: false,
+        join: false,
+    };
+    let mut engine = Engine::new(config, facts("}"), now());
+    let workload = WorkloadRef { namespace: "n".into(), name: "b".into(), service_account: "default".into() };
+    engine.handle_input(now(), Input::PodAdded { pod: PodId(0), workload });
+    let pairs = (0..count).map(|number| {
+        let origin = Origin {
+            pod: PodId(0),
+            listener: Listener::InboundPlaintext,
+            peer: format!("192.168.0.9:{}", 40_000 + number).parse().unwrap(),
+            local: "10.0.0.2:15006".parse().unwrap(),
+            original: Some("10.0.0.2:80".parse().unwrap()),
+        };
+        let near = engine.accept(now(), origin);
+        let far = outputs(&mut engine).into_iter().find_map(|output| match output {
+            Output::Connect { socket, .. } => Some(socket),
+            _ => None,
+        });
+        let far = far.expect("the application is dialled");
+        let local = "192.168.0.9:1".parse().unwrap();
+        engine.handle_input(now(), Input::Connected { socket: far, local });
+        (near, far)
+    });
+    let pairs = pairs.collect();
+    outputs(&mut engine);
+    (engine, pairs)
+}
+
+fn apply(engine: &mut Engine, from: &Snapshot, to: Arc<Snapshot>) {
+    let changed = Arc::new(from.diff_to(&to));
+    engine.handle_input(now(), Input::Apply { snapshot: to, changed });
+}
+
+#[test]
+fn a_connection_that_awaits_its_judgement_is_not_read_and_is_again_after_it() {
+    let (mut engine, pairs) = relaying(3, 1);
+    let permitted =
+        format!("}}\npolicies:\n- {{name: one, namespace: n, scope: Namespace, action: Deny, {RULE}}}");
+    apply(&mut engine, &facts("}"), facts(&permitted));
+    let (near, _) = pairs[2];
+    // A driver that finds it readable now gets no space, and would not look again of its own accord.
+    assert!(engine.read_space(near).is_empty());
+    let off = outputs(&mut engine);
+    assert_eq!(interests(&off, near), [Interest::default()], "the driver is told");
+    while !engine.next_deadline().is_none_or(|deadline| deadline.at > now().time) {
+        engine.handle_input(now(), Input::Tick);
+    }
+    assert!(!engine.read_space(near).is_empty());
+    let on = outputs(&mut engine);
+    assert_eq!(interests(&on, near), [Interest { read: true, write: false }], "and is told again");
+}
