@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::{
-    Input, Interest, Listener, Origin, Output, PodId, SocketId, WorkloadRef,
+    CloseMode, Input, Interest, Listener, Origin, Output, PodId, Slices, SocketId, WorkloadRef,
 };
 use culvert_core::engine::{Config, Engine};
+use culvert_core::fault::IoFault;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::{MeshFile, Snapshot};
 use culvert_core::policy::Compat;
@@ -98,4 +99,21 @@ fn a_connection_that_awaits_its_judgement_is_not_read_and_is_again_after_it() {
     assert!(!engine.read_space(near).is_empty());
     let on = outputs(&mut engine);
     assert_eq!(interests(&on, near), [Interest { read: true, write: false }], "and is told again");
+}
+
+#[test]
+fn a_reset_is_no_way_around_a_hold() {
+    let (mut engine, pairs) = relaying(1, 1024);
+    let (near, far) = pairs[0];
+    let len = engine.read_space(near).len().min(1000);
+    engine.handle_input(now(), Input::Read { socket: near, len });
+    apply(&mut engine, &facts("}"), facts(", authorizationPolicies: [n/later]}"));
+    outputs(&mut engine);
+    engine.handle_input(now(), Input::Failed { socket: near, fault: IoFault::Reset });
+    let mut slices = Slices::new();
+    engine.write_slices(far, &mut slices);
+    assert!(slices.is_empty(), "what was held is not delivered");
+    let closed = Output::Close { socket: far, mode: CloseMode::Abort };
+    assert!(outputs(&mut engine).contains(&closed));
+    assert_eq!(engine.held_bytes(), 0);
 }
