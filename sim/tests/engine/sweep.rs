@@ -117,3 +117,19 @@ fn a_reset_is_no_way_around_a_hold() {
     assert!(outputs(&mut engine).contains(&closed));
     assert_eq!(engine.held_bytes(), 0);
 }
+
+#[test]
+fn a_drain_ends_once_what_was_left_is_delivered() {
+    use culvert_core::telemetry::Event;
+    let (mut engine, pairs) = relaying(1, 1024);
+    let (near, far) = pairs[0];
+    let len = engine.read_space(near).len().min(1000);
+    engine.handle_input(now(), Input::Read { socket: near, len });
+    engine.handle_input(now(), Input::Failed { socket: near, fault: IoFault::Reset });
+    let until = now().time.after(std::time::Duration::from_secs(1));
+    engine.handle_input(now(), Input::Drain { until });
+    let drained = Output::Report(Event::Drained);
+    assert!(!outputs(&mut engine).contains(&drained), "bytes are still to be delivered");
+    engine.handle_input(now(), Input::Wrote { socket: far, len });
+    assert!(outputs(&mut engine).contains(&drained));
+}
