@@ -20,7 +20,7 @@ use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
 use crate::mesh::Uid;
 use crate::slots::key;
 use crate::telemetry::{Event, Reason, Reporter};
-use crate::time::{Now, Time};
+use crate::time::{Now, Time, WallTime};
 
 key!(
     /// A tunnel of this engine.
@@ -99,6 +99,12 @@ impl TunnelEntry {
     /// Whether it carries nothing: no flow has a stream on it, and none that is over has bytes left to send.
     pub(super) fn is_empty(&self) -> bool {
         self.streams.is_empty() && self.tunnel.mux().open_streams() == 0
+    }
+
+    /// Whether a certificate of either side is past its end, of which its last second is still a part.
+    pub(super) fn is_expired(&self, wall: WallTime) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.not_after < wall)
+            || self.tunnel.own_not_after().is_some_and(|not_after| not_after < wall)
     }
 
     fn is_half_open(&self) -> bool {

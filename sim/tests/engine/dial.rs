@@ -199,3 +199,21 @@ fn who_waits_for_room_does_not_reach_a_workload_that_went_meanwhile() {
     world.restore(near);
     world.finish();
 }
+
+#[test]
+fn no_connection_begins_in_a_tunnel_whose_certificate_is_past_its_end() {
+    let hour = Duration::from_secs(3600);
+    let Pair { mut world, near, a, b, .. } = two_nodes_with(72, |limits| {
+        // Nothing but the certificates, of a day, ends the tunnel.
+        limits.ping_interval = 7 * hour;
+        limits.tunnel_max_age = 100 * hour;
+    });
+    let echo = world.serve(b, 8080, Serve::Script(Script::echo()));
+    let live = world.call(a, echo, Script::keep(100));
+    world.run(25 * hour);
+    assert_eq!((world.seen(live), world.tunnels(near)), (Seen::Open, 1));
+    let late = world.call_in_vain(a, echo, Script::send(100));
+    world.run(SECOND);
+    assert_eq!((world.seen(live), world.seen(late)), (Seen::Open, Seen::Reset));
+    world.finish();
+}

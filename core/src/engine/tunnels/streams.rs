@@ -139,6 +139,10 @@ impl Engine {
         request.trace = Some(TraceParent { trace, parent, flags: 0 });
         let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
         self.dirty_tunnels.insert(tunnel);
+        if entry.is_expired(now.wall) {
+            // Its next PING would have found out.
+            return self.seek_another(now, id, tunnel);
+        }
         match entry.tunnel.mux_mut().connect(&request) {
             Ok(stream) => {
                 entry.streams.insert(stream, (id, Side::Far));
