@@ -1,4 +1,5 @@
 //! Connections between a change of facts and their judgement, as a driver sees them (node.md B4, B5).
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "what cannot be must fail a test")]
 
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ fn a_connection_that_awaits_its_judgement_is_not_read_and_is_again_after_it() {
     assert!(engine.read_space(near).is_empty());
     let off = outputs(&mut engine);
     assert_eq!(interests(&off, near), [Interest::default()], "the driver is told");
-    while !engine.next_deadline().is_none_or(|deadline| deadline.at > now().time) {
+    while engine.next_deadline().is_some_and(|deadline| deadline.at <= now().time) {
         engine.handle_input(now(), Input::Tick);
     }
     assert!(!engine.read_space(near).is_empty());
