@@ -14,6 +14,10 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Snapshot, Failure> {
     let name = path.display();
     let text = std::str::from_utf8(text)
         .map_err(|error| Failure::new(format!("{name}: not UTF-8 after byte {}", error.valid_up_to())))?;
+    // YAML takes it for a mesh without facts. It is what a file looks like that somebody is writing anew.
+    if text.trim().is_empty() {
+        return Err(Failure::new(format!("{name}: empty")).hint("a mesh without facts is `workloads: []`"));
+    }
     let file: MeshFile = serde_saphyr::from_str(text)
         .map_err(|error| Failure::new(format!("{name}: {}", first_lines(&error.to_string()))))?;
     Snapshot::from_file(file).map_err(|error| Failure::new(format!("{name}: {error}")))
@@ -33,6 +37,14 @@ mod tests {
         let error = parse(Path::new("mesh.yaml"), b"workloads: []\npolicy: []\n").unwrap_err();
         assert!(error.message().contains("policy"), "{}", error.message());
         assert!(error.message().contains("line 2"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_file_without_text_is_no_mesh() {
+        for text in [&b""[..], b" \n\n"] {
+            let error = parse(Path::new("mesh.yaml"), text).unwrap_err();
+            assert!(error.message().contains("empty"), "{}", error.message());
+        }
     }
 
     #[test]

@@ -207,11 +207,13 @@ fn reach(
     }
 }
 
-/// Whether source and destination are both served here. An application that wants to hear of the tunnel gets one.
+/// Whether source and destination are both served here. An application that wants to hear of the tunnel gets one, and so does
+/// one that takes everything at a port of its own: the far side of a tunnel sees to that.
 fn meets_here(local: &Local, destination: &Workload) -> bool {
-    let wants_header =
-        destination.application_tunnel.is_some_and(|tunnel| tunnel.protocol == TunnelledApplication::Proxy);
-    local.same_node && !wants_header && local.workloads.contains(&destination.uid)
+    let wants_tunnel = destination
+        .application_tunnel
+        .is_some_and(|tunnel| tunnel.protocol == TunnelledApplication::Proxy || tunnel.port != 0);
+    local.same_node && !wants_tunnel && local.workloads.contains(&destination.uid)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Engine;
-use super::flow::{FlowId, Phase};
+use super::flow::{FlowId, Phase, Side};
 use crate::fault::{Fault, LimitName};
 use crate::identity::SpiffeId;
 use crate::mesh::{Action, Changed, Uid, Workload};
@@ -35,14 +35,22 @@ impl Engine {
     /// Marks the flows that a change of facts may end; none of their bytes move until they are judged.
     pub(super) fn mark_stale(&mut self, changed: &Changed) {
         let snapshot = self.snapshot.clone();
+        let mut affected = Vec::new();
         for (uid, flows) in &self.by_destination {
-            let affected = match snapshot.workload(uid.as_str()) {
+            let changes = match snapshot.workload(uid.as_str()) {
                 Some(workload) => changed.affects(workload),
                 None => true,
             };
-            if affected {
-                self.stale.extend(flows);
+            if changes {
+                affected.extend(flows);
             }
+        }
+        self.stale.extend(&affected);
+        // Drivers must hear that they are not read meanwhile: one that comes to read and gets no space is woken again only
+        // by interest that returns.
+        for id in affected {
+            self.mark_dirty(id, Side::Near);
+            self.mark_dirty(id, Side::Far);
         }
     }
 
@@ -51,11 +59,10 @@ impl Engine {
         if self.stale.is_empty() {
             return;
         }
-        let joined: Vec<FlowId> =
-            self.stale.iter().copied().filter(|id| self.flows.get(*id).is_some_and(|f| f.joined)).collect();
-        let rest = self.stale.iter().copied().filter(|id| !joined.contains(id));
-        let turn: Vec<FlowId> =
-            joined.iter().copied().chain(rest.take(self.config.limits.judgements_per_turn)).collect();
+        let is_joined = |id: &FlowId| self.flows.get(*id).is_some_and(|f| f.joined);
+        let joined = self.stale.iter().copied().filter(is_joined);
+        let rest = self.stale.iter().copied().filter(|id| !is_joined(id));
+        let turn: Vec<FlowId> = joined.chain(rest.take(self.config.limits.judgements_per_turn)).collect();
         for id in turn {
             self.stale.remove(&id);
             self.judge_again(now, id);
@@ -91,8 +98,8 @@ impl Engine {
                 self.arm_relay(id);
             }
         }
-        self.mark_dirty(id, super::flow::Side::Near);
-        self.mark_dirty(id, super::flow::Side::Far);
+        self.mark_dirty(id, Side::Near);
+        self.mark_dirty(id, Side::Far);
     }
 
     /// Tells what policies in dry run would have done.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Engine;
-use super::boundary::{PodId, WorkloadRef};
+use super::boundary::{CloseMode, PodId, WorkloadRef};
 use super::flow::{End, FlowId};
+use super::sockets::User;
 use super::timers::Timer;
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
@@ -140,12 +141,21 @@ impl Engine {
         for flow in self.flows.keys() {
             self.fail(now, flow, Reason::Failed(Fault::Drain));
         }
+        for socket in self.sockets.keys() {
+            if self.sockets.get(socket).is_some_and(|entry| entry.user == User::Leaving) {
+                self.close_socket(socket, CloseMode::Abort);
+            }
+        }
         self.hurry_tunnels(now);
     }
 
-    /// Says once that everything ended after a drain began.
+    /// Says once that everything ended after a drain began, what is still being delivered of connections that are over
+    /// included.
     pub(super) fn finish_drain(&mut self) {
-        let over = self.draining.is_some() && self.flows.len() == 0 && self.tunnels.len() == 0;
+        let over = self.draining.is_some()
+            && self.flows.len() == 0
+            && self.tunnels.len() == 0
+            && self.sockets.len() == 0;
         if over && !self.drained {
             self.drained = true;
             self.timers.clear(Timer::Drain);

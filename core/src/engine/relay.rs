@@ -315,8 +315,12 @@ impl Engine {
         let Some(flow) = self.flows.get(id) else { return };
         let (near, far, relaying) = (flow.near, flow.far, flow.phase == Phase::Relaying);
         // What an end sent before it reset the connection, or its tunnel was lost, is delivered first, unless memory runs low.
-        // What policy, a deadline or a limit ends is ended at once.
-        let flush = relaying && delivers(&reason) && self.held_bytes <= self.config.limits.memory_low;
+        // What policy, a deadline or a limit ends is ended at once, and so is what waits for policy: no end may be a way
+        // around it (node.md B4, B5).
+        let flush = relaying
+            && delivers(&reason)
+            && self.may_move(id)
+            && self.held_bytes <= self.config.limits.memory_low;
         for (end, may_answer) in [(near, !relaying), (far, false)] {
             match (end, &reason) {
                 (End::None, _) => {}

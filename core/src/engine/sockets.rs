@@ -136,7 +136,7 @@ impl Engine {
     }
 
     /// Whether policy lets bytes of this flow move now (node.md B4, B5).
-    fn may_move(&self, flow: FlowId) -> bool {
+    pub(super) fn may_move(&self, flow: FlowId) -> bool {
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 

@@ -120,6 +120,13 @@ impl TunnelEntry {
 impl Engine {
     /// Starts the dials that the waiters of a key justify.
     pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
+        if self.snapshot.workload(key.destination.as_str()).is_none() {
+            // It went while they waited for one of its tunnels; its address may be another workload's by now.
+            for flow in self.pool.hopeless(key) {
+                self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
+            }
+            return;
+        }
         for _ in 0..self.pool.dials_wanted(key) {
             let Some(identity) = self.credential(&key.source) else {
                 // It went with its last workload.

@@ -22,6 +22,15 @@ struct Joint {
     pair: SplicePair,
     forward: Told,
     backward: Told,
+    /// A direction found no pipe while the other had bytes in its own.
+    starved: bool,
+}
+
+impl Joint {
+    /// Bytes that were taken from one socket and not yet by the other.
+    fn held(&self) -> usize {
+        self.pair.direction(Direction::Forward).held() + self.pair.direction(Direction::Backward).held()
+    }
 }
 
 /// What the engine knows of a direction.
@@ -60,7 +69,12 @@ impl Driver {
         }
         self.joints.pairs.insert(
             (a, b),
-            Joint { pair: SplicePair::default(), forward: Told::default(), backward: Told::default() },
+            Joint {
+                pair: SplicePair::default(),
+                forward: Told::default(),
+                backward: Told::default(),
+                starved: false,
+            },
         );
         self.joined_ready(now, a);
     }
@@ -71,6 +85,13 @@ impl Driver {
         let (a, b) = if self.joints.pairs.contains_key(&(id, other)) { (id, other) } else { (other, id) };
         for direction in [Direction::Forward, Direction::Backward] {
             self.relay(now, a, b, direction);
+        }
+        // The direction that waited for a pipe may go on once the other's is empty, whichever of them came first here.
+        if let Some(joint) = self.joints.pairs.get_mut(&(a, b)).filter(|joint| joint.held() == 0)
+            && std::mem::take(&mut joint.starved)
+            && let Some(entry) = self.table.get(a)
+        {
+            entry.token.push();
         }
     }
 
@@ -113,6 +134,12 @@ impl Driver {
                 }
                 Ok(Step::BlockedOnRead) => self.table.get(from).map(|entry| blocked_on_read(entry)),
                 Ok(Step::BlockedOnWrite) => self.table.get(to).map(|entry| blocked_on_write(entry)),
+                // What the other direction has in its pipe must arrive first: parted, it would be lost in mid-stream. Its
+                // target's readiness brings the pair here again.
+                Err(SpliceError::NoPipe(_)) if joint.held() > 0 => {
+                    joint.starved = true;
+                    return;
+                }
                 Err(SpliceError::NoPipe(_)) => return self.part(now, a, b),
                 Err(SpliceError::Source(error)) => return self.broke(now, from, &error),
                 Err(SpliceError::Target(error)) => return self.broke(now, to, &error),
@@ -133,6 +160,8 @@ impl Driver {
         for socket in [a, b] {
             if let Some(entry) = self.table.get(socket) {
                 entry.joined = None;
+                // Nobody waits for it to be readable, and its interest, which is to be read as before, tells nobody to.
+                entry.token.push();
             }
         }
         self.engine.handle_input(now, Input::Parted { a, b });

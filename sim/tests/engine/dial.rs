@@ -5,7 +5,7 @@ use std::time::Duration;
 use culvert_core::fault::{Fault, IoFault, Stage};
 use culvert_sim::world::{AppId, Script, Seen, Serve, World};
 
-use crate::mesh::{Pair, SECOND, faults, two_nodes};
+use crate::mesh::{Pair, SECOND, faults, two_nodes, two_nodes_with};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -177,5 +177,43 @@ fn one_tunnel_carries_many_connections_of_one_pair_of_workloads_only() {
     world.run(5 * SECOND);
     assert!(all(&world, &calls, Seen::Fin) && all(&world, &more, Seen::Fin));
     assert_eq!(world.tunnels(near), 2);
+    world.finish();
+}
+
+#[test]
+fn who_waits_for_room_does_not_reach_a_workload_that_went_meanwhile() {
+    let Pair { mut world, near, a, b, .. } = two_nodes_with(71, |limits| {
+        limits.streams_per_tunnel = 1;
+        limits.tunnels_per_key = 1;
+    });
+    let echo = world.serve(b, 8080, Serve::Script(Script::echo()));
+    let first = world.call(a, echo, Script::keep(100));
+    world.run(SECOND);
+    let second = world.call_in_vain(a, echo, Script::send(100));
+    world.run(SECOND);
+    world.withhold(near, b);
+    world.run(SECOND);
+    assert_eq!((world.seen(first), world.seen(second)), (Seen::Reset, Seen::Reset));
+    assert!(faults(&world, near).contains(&Fault::WorkloadGone));
+    assert_eq!(world.tunnels(near), 0);
+    world.restore(near);
+    world.finish();
+}
+
+#[test]
+fn no_connection_begins_in_a_tunnel_whose_certificate_is_past_its_end() {
+    let hour = Duration::from_secs(3600);
+    let Pair { mut world, near, a, b, .. } = two_nodes_with(72, |limits| {
+        // Nothing but the certificates, of a day, ends the tunnel.
+        limits.ping_interval = 7 * hour;
+        limits.tunnel_max_age = 100 * hour;
+    });
+    let echo = world.serve(b, 8080, Serve::Script(Script::echo()));
+    let live = world.call(a, echo, Script::keep(100));
+    world.run(25 * hour);
+    assert_eq!((world.seen(live), world.tunnels(near)), (Seen::Open, 1));
+    let late = world.call_in_vain(a, echo, Script::send(100));
+    world.run(SECOND);
+    assert_eq!((world.seen(live), world.seen(late)), (Seen::Open, Seen::Reset));
     world.finish();
 }

@@ -9,5 +9,6 @@ mod mesh;
 mod policy;
 mod relay;
 mod swarm;
+mod sweep;
 mod tunnel;
 mod window;

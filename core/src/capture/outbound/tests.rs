@@ -25,6 +25,7 @@ workloads:
 - {uid: c/x/ServiceEntry/n/db, name: db, namespace: n, hostname: db.example, services: {n/db: {}}}
 - {uid: c//Pod/n/zero, name: zero, namespace: n, workloadIps: [10.0.0.9], capacity: 0, services: {n/zero: {}}}
 - {uid: c//Pod/n/sandwich, name: sandwich, namespace: n, workloadIps: [10.0.0.10], protocol: HBONE, applicationTunnel: {protocol: PROXY, port: 81}, services: {n/sandwich: {}}}
+- {uid: c//Pod/n/ported, name: ported, namespace: n, workloadIps: [10.0.0.11], protocol: HBONE, applicationTunnel: {port: 81}}
 services:
 - {name: web, namespace: n, hostname: web, vips: [/10.96.0.1, "/2001:db8:f::1"], ports: {80: 8080, 15008: 8080}, subjectAltNames: [spiffe://other/ns/n/sa/x, nonsense]}
 - {name: near, namespace: n, hostname: near, vips: [/10.96.0.2], ports: {80: 8080}}
@@ -53,7 +54,8 @@ fn world() -> Snapshot {
 }
 
 fn local() -> Local {
-    let workloads = ["c//Pod/n/client", "c//Pod/n/here", "c//Pod/n/sandwich", "c//Pod/n/behind"];
+    let workloads =
+        ["c//Pod/n/client", "c//Pod/n/here", "c//Pod/n/sandwich", "c//Pod/n/ported", "c//Pod/n/behind"];
     Local { workloads: workloads.iter().map(|uid| (*uid).into()).collect(), ..Local::default() }
 }
 
@@ -106,6 +108,7 @@ fn every_kind_of_destination_goes_its_way() {
         ("10.0.0.3:80", "local 10.0.0.3:80 here"),
         ("10.0.0.1:80", "local 10.0.0.1:80 client"),
         ("10.0.0.4:80", "plain 10.0.0.4:80 plain"),
+        ("10.0.0.11:80", "tunnel 10.0.0.11:15008 10.0.0.11:80 ported"),
         ("10.0.0.5:80", "refuse waypoint_unsupported"),
         ("10.0.0.7:80", "tunnel 10.0.0.7:15008 10.0.0.7:80 ill"),
         ("10.0.0.10:80", "tunnel 10.0.0.10:15008 10.0.0.10:80 sandwich"),
