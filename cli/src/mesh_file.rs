@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use culvert_core::mesh::{MeshFile, Snapshot};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::failure::Failure;
 
@@ -16,11 +18,28 @@ pub fn parse(path: &Path, text: &[u8]) -> Result<Snapshot, Failure> {
         .map_err(|error| Failure::new(format!("{name}: not UTF-8 after byte {}", error.valid_up_to())))?;
     // YAML takes it for a mesh without facts. It is what a file looks like that somebody is writing anew.
     if text.trim().is_empty() {
-        return Err(Failure::new(format!("{name}: empty")).hint("a mesh without facts is `workloads: []`"));
+        return Err(Failure::new(format!("{name}: empty")).hint(NOTHING));
     }
     let file: MeshFile = serde_saphyr::from_str(text)
         .map_err(|error| Failure::new(format!("{name}: {}", first_lines(&error.to_string()))))?;
+    // A file that is cut where a writer paused must not lose its policies in silence.
+    let sections: Sections = serde_saphyr::from_str(text)
+        .map_err(|error| Failure::new(format!("{name}: {}", first_lines(&error.to_string()))))?;
+    for (section, there) in [("workloads", sections.workloads), ("policies", sections.policies)] {
+        if there.is_none() {
+            return Err(Failure::new(format!("{name}: no section `{section}`")).hint(NOTHING));
+        }
+    }
     Snapshot::from_file(file).map_err(|error| Failure::new(format!("{name}: {error}")))
+}
+
+const NOTHING: &str = "say `workloads: []` and `policies: []` where there are none";
+
+/// Which sections a file has.
+#[derive(Deserialize)]
+struct Sections {
+    workloads: Option<IgnoredAny>,
+    policies: Option<IgnoredAny>,
 }
 
 /// The parser draws the place under its message; what says why stands first.
@@ -48,7 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_mesh_is_a_mesh() {
-        assert!(parse(Path::new("mesh.yaml"), b"workloads: []\n").is_ok());
+    fn an_empty_mesh_says_so() {
+        assert!(parse(Path::new("mesh.yaml"), b"workloads: []\npolicies: []\n").is_ok());
+    }
+
+    #[test]
+    fn a_file_that_was_cut_is_no_mesh() {
+        let error = parse(Path::new("mesh.yaml"), b"workloads: []\n").unwrap_err();
+        assert!(error.message().contains("policies"), "{}", error.message());
     }
 }

@@ -112,7 +112,11 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         pods,
         workers,
         limits: settings.limits.clone(),
-        local: Local { same_node: settings.same_node, ..Local::default() },
+        local: Local {
+            own_ports: Local::default().own_ports.into_iter().chain([settings.hbone_port]).collect(),
+            same_node: settings.same_node,
+            ..Local::default()
+        },
         compat: match settings.compat {
             Compatibility::Culvert => Compat::Culvert,
             Compatibility::Istio => Compat::Istio,

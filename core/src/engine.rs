@@ -71,6 +71,8 @@ pub struct Engine {
     held_bytes: usize,
     windows_low: bool,
     half_open: usize,
+    /// Tunnels that peers opened, in whatever phase.
+    accepted: usize,
     timers: Timers,
     draws: Draws,
     trace_draws: Draws,
@@ -114,6 +116,7 @@ impl Engine {
             held_bytes: 0,
             windows_low: false,
             half_open: 0,
+            accepted: 0,
             timers: Timers::default(),
             draining: None,
             drained: false,

@@ -119,6 +119,9 @@ pub enum LimitName {
     /// `waiters_per_key`.
     #[error("waiters for one tunnel")]
     Waiters,
+    /// `accepted_tunnels`.
+    #[error("tunnels")]
+    AcceptedTunnels,
     /// `half_open_tunnels`.
     #[error("half-open tunnels")]
     HalfOpenTunnels,

@@ -46,6 +46,9 @@ pub struct Limits {
     /// Tunnels accepted that have not finished their handshake, per engine (attack A9).
     pub half_open_tunnels: usize,
 
+    /// Tunnels that peers may have open, per engine; each costs memory and a descriptor, streams or not (B8).
+    pub accepted_tunnels: usize,
+
     /// Flow-control window of a stream (B8).
     pub stream_window: u32,
     /// Flow-control window of a stream while few share a busy tunnel: what bulk over long links needs (B8).
@@ -90,6 +93,7 @@ impl Default for Limits {
             waiters_per_key: 4096,
             peer_streams_per_tunnel: 200,
             half_open_tunnels: 2048,
+            accepted_tunnels: 16_384,
             stream_window: 4 << 20,
             stream_window_wide: 16 << 20,
             stream_window_low: 64 << 10,

@@ -34,7 +34,7 @@ enum Field {
     Streams(fn(&mut Limits) -> &mut u32),
 }
 
-const FIELDS: [(&str, Field); 28] = [
+const FIELDS: [(&str, Field); 29] = [
     ("tcp-connect", Field::Time(|l| &mut l.tcp_connect)),
     ("tls-handshake", Field::Time(|l| &mut l.tls_handshake)),
     ("http2-preface", Field::Time(|l| &mut l.http2_preface)),
@@ -54,6 +54,7 @@ const FIELDS: [(&str, Field); 28] = [
     ("waiters-per-key", Field::Count(|l| &mut l.waiters_per_key)),
     ("peer-streams-per-tunnel", Field::Streams(|l| &mut l.peer_streams_per_tunnel)),
     ("half-open-tunnels", Field::Count(|l| &mut l.half_open_tunnels)),
+    ("accepted-tunnels", Field::Count(|l| &mut l.accepted_tunnels)),
     ("stream-window", Field::Window(|l| &mut l.stream_window)),
     ("stream-window-wide", Field::Window(|l| &mut l.stream_window_wide)),
     ("stream-window-low", Field::Window(|l| &mut l.stream_window_low)),

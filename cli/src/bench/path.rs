@@ -177,7 +177,7 @@ impl Ground {
 
     /// The mesh: name, service account, address.
     fn mesh_file(&self) -> Result<PathBuf, PathError> {
-        let mut text = "workloads:\n".to_owned();
+        let mut text = "policies: []\nworkloads:\n".to_owned();
         for (name, account, host) in
             [("client", "client", 1), ("server", "server", 2), ("server-far", "server", 3)]
         {

@@ -12,6 +12,7 @@ workloads:
    workloadIps: [127.77.1.1], protocol: HBONE, node: node-1}
 - {uid: demo//Pod/shop/orders, name: orders, namespace: shop, serviceAccount: orders,
    workloadIps: [127.77.2.1], protocol: HBONE, node: node-2}
+policies: []
 END
 node() { exec CULVERT node --mesh mesh.yaml --ca ./dev-ca "$@"; }
 node --workload shop/orders/orders     --forward 127.77.2.1:7001=127.77.1.1:7000 2> node-2.log &
@@ -21,10 +22,11 @@ python3 -m http.server --directory site --bind 127.77.2.1 7000 2> site.log &
 # The frontend reaches orders through an HBONE tunnel.
 curl --silent --retry 9 --retry-all-errors http://127.77.1.1:7001/
 # A policy forbids it; the nodes read the file again by themselves.
-cat >> mesh.yaml <<'END'
+sed '$d' mesh.yaml > new.yaml && cat >> new.yaml <<'END'
 policies:
 - {name: nobody, namespace: shop, scope: Namespace, action: Deny, rules: [[[{destinationIps: [127.77.2.1/32]}]]]}
 END
+mv new.yaml mesh.yaml
 while curl --silent --output /dev/null http://127.77.1.1:7001/; do sleep 0.1; done; grep nobody node-2.log
 kill $(jobs -p)
 

@@ -40,6 +40,8 @@ impl Engine {
         outcome: Result<Arc<Credential>, IdentityFault>,
     ) {
         if !self.serves_identity(&id) {
+            // Should its workload come back, it is asked for again.
+            self.credentials.entries.remove(&id);
             return;
         }
         let identity = outcome.and_then(|credential| {

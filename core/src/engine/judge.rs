@@ -26,9 +26,21 @@ impl Engine {
 
     /// Puts a flow under the policies of its destination, so that it is judged again when they change.
     pub(super) fn judged_at(&mut self, id: FlowId, uid: &Uid) {
+        self.no_longer_judged(id);
         if let Some(flow) = self.flows.get_mut(id) {
             flow.judged_at = Some(uid.clone());
             self.by_destination.entry(uid.clone()).or_default().insert(id);
+        }
+    }
+
+    /// Takes a flow out from under the policies of the destination it was decided for before.
+    pub(super) fn no_longer_judged(&mut self, id: FlowId) {
+        let Some(uid) = self.flows.get_mut(id).and_then(|flow| flow.judged_at.take()) else { return };
+        if let Some(flows) = self.by_destination.get_mut(&uid) {
+            flows.remove(&id);
+            if flows.is_empty() {
+                self.by_destination.remove(&uid);
+            }
         }
     }
 

@@ -120,6 +120,7 @@ impl Engine {
             connection.source_identity = Some(source.identity().clone());
             connection.source_workload = Some(source.clone());
         }
+        self.no_longer_judged(id);
         let captured = Captured { source: &source, peer, original, resolved: None };
         let decision = capture::outbound(&self.snapshot, &self.local, &captured, draw);
         match decision {
@@ -213,10 +214,13 @@ impl Engine {
             c.destination_workload = Some(to.destination.clone());
             c.service = to.service.clone();
         });
-        let have = [source.identity(), to.destination.identity()]
-            .map(|identity| self.credential(identity).is_some());
-        if have.contains(&false) {
-            return self.wait(id, Waiting::Credential);
+        for identity in [source.identity(), to.destination.identity()] {
+            let Some(own) = self.credential(identity) else { return self.wait(id, Waiting::Credential) };
+            let not_after = own.credential().not_after();
+            if not_after < now.wall {
+                let expired = IdentityFault::Expired { not_after, now: now.wall };
+                return self.fail(now, id, Reason::Failed(Fault::Identity(expired)));
+            }
         }
         let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
             return self.wait(id, Waiting::Facts);

@@ -352,19 +352,12 @@ impl Engine {
         self.timers.clear(Timer::Flow(id));
         self.waiting.remove(&id);
         self.stale.remove(&id);
+        self.no_longer_judged(id);
         let Some(flow) = self.flows.remove(id) else { return };
         let early: usize = flow.early.iter().map(bytes::Bytes::len).sum();
         self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
             self.pool.cancelled(id);
-        }
-        if let Some(uid) = &flow.judged_at
-            && let Some(flows) = self.by_destination.get_mut(uid)
-        {
-            flows.remove(&id);
-            if flows.is_empty() {
-                self.by_destination.remove(uid);
-            }
         }
         self.report(Event::Closed {
             connection: flow.connection,

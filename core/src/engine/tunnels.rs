@@ -172,6 +172,10 @@ impl Engine {
         key: Option<PoolKey>,
         phase: TunnelPhase,
     ) -> TunnelId {
+        let mut tunnel = tunnel;
+        if self.windows_low {
+            tunnel.mux_mut().set_stream_window(self.config.limits.stream_window_low);
+        }
         let id = self.tunnels.insert(TunnelEntry {
             tunnel,
             socket,
@@ -203,6 +207,8 @@ impl Engine {
         let socket = self.sockets.insert(SocketEntry::new(User::Nobody, origin.pod, true));
         let refusal = if self.draining.is_some() {
             Some(Fault::Drain)
+        } else if self.accepted >= self.config.limits.accepted_tunnels {
+            Some(Fault::Limit(LimitName::AcceptedTunnels))
         } else if self.half_open >= self.config.limits.half_open_tunnels {
             Some(Fault::Limit(LimitName::HalfOpenTunnels))
         } else {
@@ -214,6 +220,7 @@ impl Engine {
             return socket;
         }
         self.half_open += 1;
+        self.accepted += 1;
         let tunnel = Tunnel::server(&self.config.limits);
         let id = self.insert_tunnel(now, socket, tunnel, origin, None, TunnelPhase::AwaitingCredential);
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.wait_for_facts));
@@ -277,6 +284,9 @@ impl Engine {
             if !said {
                 break;
             }
+        }
+        if self.tunnels.get(id).is_some_and(|t| !t.retired && t.tunnel.mux().should_retire()) {
+            self.retire_tunnel(now, id);
         }
         self.offer_room(now, id);
         self.set_window(id);
@@ -434,6 +444,7 @@ impl Engine {
     fn remove_tunnel(&mut self, id: TunnelId, mode: CloseMode) {
         self.timers.clear(Timer::Tunnel(id));
         if let Some(entry) = self.tunnels.remove(id) {
+            self.accepted -= usize::from(entry.key.is_none());
             self.held_bytes = self.held_bytes.saturating_sub(entry.held);
             self.close_socket(entry.socket, mode);
         }

@@ -54,6 +54,8 @@ impl Mesh {
         let mut text = format!("workloads:\n{}", self.workloads);
         if !self.policies.is_empty() {
             let _always = write!(text, "policies:\n{}", self.policies);
+        } else {
+            text.push_str("policies: []\n");
         }
         text
     }

@@ -32,8 +32,9 @@ impl Engine {
         let Some(entry) = self.tunnels.get(id) else { return };
         let old = entry.opened.after(limits.tunnel_max_age) <= now.time;
         let expired = entry.expired(now.wall).is_err();
-        let idle =
-            entry.key.is_some() && entry.is_empty() && entry.idle_since.after(limits.tunnel_idle) <= now.time;
+        // A peer closes its own idle tunnels; one that never does is not waited for.
+        let patience = if entry.key.is_some() { limits.tunnel_idle } else { limits.tunnel_idle * 2 };
+        let idle = entry.is_empty() && entry.idle_since.after(patience) <= now.time;
         if old || expired || idle || entry.tunnel.mux().should_retire() {
             self.retire_tunnel(now, id);
         }

@@ -8,7 +8,7 @@ use crate::engine::inbound::baggage_of;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
 use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
-use crate::hbone::mux::{MuxEvent, MuxRefusal, ResetCause, StreamId};
+use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
@@ -47,7 +47,13 @@ impl Engine {
                 }
             }
             MuxEvent::PeerSettings { .. } => self.peer_settings(now, id),
-            MuxEvent::GoAway { .. } => self.retire_tunnel(now, id),
+            MuxEvent::GoAway { code, .. } => match self.tunnels.get(id).map(|t| t.phase) {
+                // Before it was open: it never will be, and whoever waits for it learns it.
+                Some(phase) if phase < TunnelPhase::Open => {
+                    self.lose_tunnel(now, id, Fault::Http2(MuxFault::Peer { code }));
+                }
+                _ => self.retire_tunnel(now, id),
+            },
             MuxEvent::Pong => self.pong(now, id),
             MuxEvent::Drained => self.shut_tunnel(now, id),
             MuxEvent::Closed(fault) => self.lose_tunnel(now, id, Fault::Http2(fault)),
