@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
 
 use culvert_spec_tests::testbed::{Ending, PATIENCE, abort};
 use rustls::HandshakeKind;
@@ -36,15 +35,6 @@ fn client_hello(scene: &Scene) -> Vec<u8> {
     hello
 }
 
-/// Waits until the node has at most `count` descriptors.
-fn settle_descriptors(scene: &Scene, count: usize) {
-    let deadline = Instant::now() + PATIENCE;
-    while scene.descriptors() > count {
-        assert!(Instant::now() < deadline, "{} descriptors are left, of {count}", scene.descriptors());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn peers_that_never_finish_their_handshake_are_bounded_and_given_up() {
     let limits = ["half-open-tunnels=64", "tls-handshake=1s", "http2-preface=1s"];
@@ -66,7 +56,7 @@ fn peers_that_never_finish_their_handshake_are_bounded_and_given_up() {
         println!("half open: {} descriptors at most beyond {base}", most - base);
         assert!(most <= base + 64 + 16, "{most} descriptors, {base} before");
         // All are given up while their sockets are still there on this side.
-        settle_descriptors(scene, base + 4);
+        scene.settle_descriptors(base + 4);
         assert!(silent.len() >= 64);
         // One that finished its handshake and then says nothing, or half a preface, is as half open as those.
         for hello in [&b""[..], &PREFACE[..10], PREFACE] {
@@ -75,7 +65,7 @@ fn peers_that_never_finish_their_handshake_are_bounded_and_given_up() {
             peer.drain();
         }
     });
-    settle_descriptors(&scene, base + 4);
+    scene.settle_descriptors(base + 4);
     // Attackers gone, an honest newcomer gets in.
     assert_eq!(scene.peer().ask(1, &connect(1, &scene.target(7001))), 200);
 }
@@ -235,5 +225,46 @@ fn no_session_is_resumed_and_no_data_comes_early() {
         assert_eq!(peer.ask(1, &connect(1, &scene.target(7001))), 200);
         assert_eq!(peer.tls.handshake_kind(), Some(HandshakeKind::Full));
         assert_eq!(peer.tls.tls13_tickets_received(), 0);
+    }
+}
+
+#[test]
+fn tunnels_beyond_their_limit_are_turned_away_and_their_places_come_back() {
+    let scene = Scene::with_limits(&["accepted-tunnels=20"]);
+    let base = scene.descriptors();
+    scene.within("tunnels", 20 << 10, |scene| {
+        // The good client has one of them.
+        let mut tunnels: Vec<Peer> = (0..19).map(|_| scene.peer()).collect();
+        for _ in 0..40 {
+            let Ok(tcp) = dial(scene.mallory.ip, scene.server.hbone()) else { continue };
+            let mut peer = Peer::new(tcp, tls_config(shown(&scene.certificates, "mallory"), &[b"h2"]));
+            peer.send(&[PREFACE, &frame::settings(&[])].concat());
+            peer.drain();
+            assert!(peer.frames.is_empty(), "one more was let in");
+        }
+        for peer in &mut tunnels {
+            assert!(peer.settle());
+        }
+        assert!(scene.descriptors() <= base + 20 + 2);
+    });
+    scene.settle_descriptors(base + 2);
+    assert_eq!(scene.peer().ask(1, &connect(1, &scene.target(7001))), 200);
+}
+
+#[test]
+fn keys_that_change_without_end_cost_no_more_than_records() {
+    let scene = Scene::new();
+    for listens in [true, false] {
+        scene.within(if listens { "key updates" } else { "key updates, not read" }, 4 << 10, |scene| {
+            let mut peer = scene.peer();
+            peer.listens = listens;
+            let mut sent = 0;
+            while sent < 20_000 && peer.tls.refresh_traffic_keys().is_ok() && peer.flush() == Sent::All {
+                sent += 1;
+            }
+            peer.listens = true;
+            assert!(!peer.settle(), "the tunnel goes on after {sent} changes");
+            println!("key updates: {sent}, then {:?}", peer.ended);
+        });
     }
 }

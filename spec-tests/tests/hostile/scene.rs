@@ -241,6 +241,15 @@ impl Scene {
         std::fs::read_dir(format!("/proc/{}/fd", self.node.process.id())).unwrap().count()
     }
 
+    /// Waits until the node has at most `count` descriptors.
+    pub fn settle_descriptors(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.descriptors() > count {
+            assert!(Instant::now() < deadline, "{} descriptors are left, of {count}", self.descriptors());
+            std::thread::yield_now();
+        }
+    }
+
     /// The node's next log line that is wanted.
     pub fn log(&self, mut wanted: impl FnMut(&str) -> bool) -> String {
         let wanted = std::cell::RefCell::new(&mut wanted);
