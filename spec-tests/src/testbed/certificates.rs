@@ -21,7 +21,8 @@ use tempfile::TempDir;
 
 use super::workspace;
 
-/// A directory with `NAME.crt` and `NAME.key` for each identity `spiffe://cluster.local/ns/default/sa/NAME`, and `ca.crt`.
+/// A directory with `NAME.crt` and `NAME.key` for each identity `spiffe://cluster.local/ns/default/sa/NAME`, and `ca.crt`;
+/// with `ca.key` where the authority was made here.
 ///
 /// As a [`CredentialSource`] it serves every identity by the last part of its id.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ impl Certificates {
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
         fs::write(dir.join("ca.crt"), root.pem()).unwrap();
+        fs::write(dir.join("ca.key"), root.key().serialize_pem()).unwrap();
         for name in names {
             let id = format!("spiffe://cluster.local/ns/default/sa/{name}");
             let mut leaf = CertificateParams::default();
