@@ -7,6 +7,7 @@
 //! asked for, the exploration is complete and says so.
 
 mod canonical;
+mod hold;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -143,7 +144,12 @@ pub struct Known {
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 2] = [
+pub const MACHINES: [Known; 3] = [
+    Known {
+        name: "policy-hold",
+        says: "policies, workload and time come in any order; connections are judged as they do",
+        depth: 40,
+    },
     Known {
         name: "pool",
         says: "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
@@ -185,6 +191,7 @@ pub enum RunError {
 /// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
 pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary, RunError> {
     match machine {
+        "policy-hold" => report(machine, &explore(hold::HoldMachine::new(hold::Shipped), depth), out),
         "pool" => report(machine, &explore(pool::shipped(false), depth), out),
         "pool-drain" => report(machine, &explore(pool::shipped(true), depth), out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
