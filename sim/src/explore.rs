@@ -144,7 +144,7 @@ pub struct Known {
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 3] = [
+pub const MACHINES: [Known; 4] = [
     Known {
         name: "policy-hold",
         says: "policies, workload and time come in any order; connections are judged as they do",
@@ -155,6 +155,7 @@ pub const MACHINES: [Known; 3] = [
         says: "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
         depth: 40,
     },
+    Known { name: "pool-deep", says: "the same with one key that has more tunnels", depth: 40 },
     Known { name: "pool-drain", says: "the same with a drain and its deadline", depth: 40 },
 ];
 
@@ -192,8 +193,9 @@ pub enum RunError {
 pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary, RunError> {
     match machine {
         "policy-hold" => report(machine, &explore(hold::HoldMachine::new(hold::Shipped), depth), out),
-        "pool" => report(machine, &explore(pool::shipped(false), depth), out),
-        "pool-drain" => report(machine, &explore(pool::shipped(true), depth), out),
+        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), depth), out),
+        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), depth), out),
+        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), depth), out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
     }
 }

@@ -1,7 +1,6 @@
 //! The shipped pool, driven as the engine drives it, beside an observer that knows what it may do (S16, L2, B1 to B3).
 //!
-//! Two keys; a tunnel carries two streams at most and a key has two tunnels at most, three waiters at most. What exists at
-//! once, tunnels that end what they carry included, is bounded by the scope: three tunnels and four waiters.
+//! Keys are independent but for the maps they share, so one scope is wide and one deep: [`WIDE`] and [`DEEP`].
 
 mod observer;
 mod settle;
@@ -18,12 +17,32 @@ use super::{Machine, Violation};
 use observer::{Line, Phase, Tunnel};
 pub(super) use step::Step;
 
-/// The bounds of the pool explored.
-const LIMITS: PoolLimits = PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 2, waiters_per_key: 3 };
-const KEYS: usize = 2;
-/// What is explored: so many tunnels and waiters at once, over both keys.
-const TUNNELS: usize = 3;
-const WAITERS: usize = 4;
+/// The pool's own bounds, and those of what is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Scope {
+    limits: PoolLimits,
+    keys: usize,
+    /// Tunnels at once over all keys, those included that take no streams and end what they carry.
+    tunnels: usize,
+    /// Waiters at once over all keys.
+    waiters: usize,
+}
+
+/// Two keys.
+pub(super) const WIDE: Scope = Scope {
+    limits: PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 2, waiters_per_key: 3 },
+    keys: 2,
+    tunnels: 3,
+    waiters: 4,
+};
+
+/// One key, which has more of everything.
+pub(super) const DEEP: Scope = Scope {
+    limits: PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 3, waiters_per_key: 4 },
+    keys: 1,
+    tunnels: 4,
+    waiters: 4,
+};
 
 /// A pool, as a driver sees it: the shipped one, and in tests one that breaks a rule.
 pub(super) trait Pooling: Clone + Hash + Eq {
@@ -96,14 +115,15 @@ enum Drain {
 /// A pool and its observer.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct PoolMachine<P> {
-    lines: [Line; KEYS],
+    scope: Scope,
+    lines: Vec<Line>,
     drain: Drain,
     pool: P,
 }
 
 /// The shipped pool, with or without a drain.
-pub(super) fn shipped(drains: bool) -> PoolMachine<Pool<usize, Id, Id>> {
-    PoolMachine::new(Pool::new(LIMITS), drains)
+pub(super) fn shipped(scope: Scope, drains: bool) -> PoolMachine<Pool<usize, Id, Id>> {
+    PoolMachine::new(Pool::new(scope.limits), scope, drains)
 }
 
 fn broken<T>(rule: &str) -> Result<T, Violation> {
@@ -111,9 +131,9 @@ fn broken<T>(rule: &str) -> Result<T, Violation> {
 }
 
 impl<P: Pooling> PoolMachine<P> {
-    pub(super) fn new(pool: P, drains: bool) -> Self {
+    pub(super) fn new(pool: P, scope: Scope, drains: bool) -> Self {
         let drain = if drains { Drain::NotYet } else { Drain::Never };
-        PoolMachine { lines: [Line::default(), Line::default()], drain, pool }
+        PoolMachine { scope, lines: vec![Line::default(); scope.keys], drain, pool }
     }
 
     fn line(&mut self, key: usize) -> Result<&mut Line, Violation> {
@@ -139,9 +159,11 @@ impl<P: Pooling> PoolMachine<P> {
         match self.pool.acquire(key, waiter) {
             Acquired::Tunnel(_) if before > 0 => broken("a newcomer overtook those that wait"),
             Acquired::Tunnel(tunnel) => self.carry(key, tunnel),
-            Acquired::Full if before < LIMITS.waiters_per_key => broken("turned away although one may wait"),
+            Acquired::Full if before < self.scope.limits.waiters_per_key => {
+                broken("turned away although one may wait")
+            }
             Acquired::Full => Ok(()),
-            Acquired::Waiting if before >= LIMITS.waiters_per_key => broken("more wait than may"),
+            Acquired::Waiting if before >= self.scope.limits.waiters_per_key => broken("more wait than may"),
             Acquired::Waiting => {
                 self.line(key)?.waiters.push_back(waiter);
                 self.dial(key)
@@ -151,11 +173,12 @@ impl<P: Pooling> PoolMachine<P> {
 
     /// A stream is opened on a tunnel.
     fn carry(&mut self, key: usize, id: Id) -> Result<(), Violation> {
+        let cap = self.scope.limits.streams_per_tunnel;
         let tunnel = self.tunnel(key, id)?;
         if tunnel.phase != Phase::Open {
             return broken("a stream on a tunnel that is not open, or retired");
         }
-        if tunnel.room() == 0 {
+        if tunnel.room(cap) == 0 {
             return broken("more streams than the tunnel has room for");
         }
         tunnel.streams += 1;
@@ -175,7 +198,7 @@ impl<P: Pooling> PoolMachine<P> {
         if wanted > 0 && line.count(Phase::Dialling) > line.waiters.len() {
             return broken("more dials than waiters");
         }
-        if line.count(Phase::Dialling) + line.count(Phase::Open) > LIMITS.tunnels_per_key {
+        if line.count(Phase::Dialling) + line.count(Phase::Open) > self.scope.limits.tunnels_per_key {
             return broken("more tunnels than one key may have");
         }
         Ok(())
@@ -183,7 +206,8 @@ impl<P: Pooling> PoolMachine<P> {
 
     /// Tells the pool what room a tunnel has; whoever gets some of it opens a stream.
     fn offer(&mut self, key: usize, id: Id) -> Result<(), Violation> {
-        let room = self.tunnel(key, id)?.room();
+        let cap = self.scope.limits.streams_per_tunnel;
+        let room = self.tunnel(key, id)?.room(cap);
         for waiter in self.pool.has_room(id, room) {
             self.serve(key, waiter)?;
             self.carry(key, id)?;
@@ -205,12 +229,12 @@ impl<P: Pooling> PoolMachine<P> {
         }
     }
 
-    /// A tunnel opens, has one stream's room and refuses that stream: it retires, and who was served gets in line again.
+    /// A tunnel opens, has room and yet refuses the streams: it retires, and who was served gets in line again.
     fn refuse(&mut self, key: usize, id: Id) -> Result<(), Violation> {
+        let room = self.scope.limits.streams_per_tunnel;
         let tunnel = self.tunnel(key, id)?;
         tunnel.phase = Phase::Open;
-        tunnel.limit = LIMITS.streams_per_tunnel;
-        let room = tunnel.room();
+        tunnel.limit = room;
         let served = self.pool.has_room(id, room);
         for waiter in &served {
             self.serve(key, *waiter)?;
@@ -298,18 +322,18 @@ impl<P: Pooling> PoolMachine<P> {
 
     fn begin_drain(&mut self) -> Result<(), Violation> {
         self.drain = Drain::Begun;
-        (0..KEYS).try_for_each(|key| self.retire_open(key))
+        (0..self.scope.keys).try_for_each(|key| self.retire_open(key))
     }
 
     /// Every connection fails, then every tunnel goes.
     fn end_drain(&mut self) -> Result<(), Violation> {
         self.drain = Drain::Over;
-        for key in 0..KEYS {
+        for key in 0..self.scope.keys {
             for waiter in self.line(key)?.waiters.clone() {
                 self.cancel(key, waiter)?;
             }
         }
-        for key in 0..KEYS {
+        for key in 0..self.scope.keys {
             let ids: Vec<Id> = self.line(key)?.tunnels.iter().map(|tunnel| tunnel.id).collect();
             for id in ids {
                 self.lose(key, id)?;
@@ -329,7 +353,7 @@ impl<P: Pooling> Machine for PoolMachine<P> {
             return steps;
         }
         for (key, line) in self.lines.iter().enumerate() {
-            line.steps(key, &mut steps);
+            line.steps(key, self.scope.limits.streams_per_tunnel, &mut steps);
         }
         match self.drain {
             Drain::NotYet => steps.push(Step::Drain),
@@ -358,8 +382,8 @@ impl<P: Pooling> Machine for PoolMachine<P> {
     }
 
     fn in_scope(&self) -> bool {
-        self.lines.iter().map(|line| line.tunnels.len()).sum::<usize>() <= TUNNELS
-            && self.lines.iter().map(|line| line.waiters.len()).sum::<usize>() <= WAITERS
+        self.lines.iter().map(|line| line.tunnels.len()).sum::<usize>() <= self.scope.tunnels
+            && self.lines.iter().map(|line| line.waiters.len()).sum::<usize>() <= self.scope.waiters
     }
 
     fn check(&self) -> Result<(), Violation> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{LIMITS, Step};
+use super::Step;
 use crate::explore::canonical::{Id, Mint};
 
 /// How far a tunnel has come.
@@ -25,9 +25,9 @@ pub(super) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Streams that it could carry in addition.
-    pub(super) fn room(&self) -> usize {
-        self.limit.min(LIMITS.streams_per_tunnel).saturating_sub(self.streams)
+    /// Streams that it could carry in addition, if it may carry `cap` in all.
+    pub(super) fn room(&self, cap: usize) -> usize {
+        self.limit.min(cap).saturating_sub(self.streams)
     }
 }
 
@@ -59,12 +59,12 @@ impl Line {
         self.tunnels.retain(|tunnel| tunnel.phase != Phase::Retired || tunnel.streams > 0);
     }
 
-    /// Every event that can happen to this key.
-    pub(super) fn steps(&self, key: usize, steps: &mut Vec<Step>) {
+    /// Every event that can happen to this key; peers permit up to `cap` streams.
+    pub(super) fn steps(&self, key: usize, cap: usize, steps: &mut Vec<Step>) {
         steps.push(Step::Acquire { key });
         steps.extend(self.waiters.iter().map(|waiter| Step::Cancel { key, waiter: *waiter }));
         for &Tunnel { id: tunnel, phase, limit: now, streams } in &self.tunnels {
-            let limits = 0..=LIMITS.streams_per_tunnel;
+            let limits = 0..=cap;
             match phase {
                 Phase::Dialling => {
                     steps.extend(limits.map(|limit| Step::Open { key, tunnel, limit }));

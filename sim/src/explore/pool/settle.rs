@@ -8,10 +8,11 @@ const ROUNDS: usize = 8;
 impl<P: Pooling> PoolMachine<P> {
     /// L2: nobody waits for nothing, nor beside room; and the pool knows what it must and no more.
     pub(super) fn check_now(&self) -> Result<(), Violation> {
+        let cap = self.scope.limits.streams_per_tunnel;
         for line in &self.lines {
             let open = || line.tunnels.iter().filter(|tunnel| tunnel.phase == Phase::Open);
             if !line.waiters.is_empty() {
-                if open().any(|tunnel| tunnel.room() > 0) {
+                if open().any(|tunnel| tunnel.room(cap) > 0) {
                     return broken("one waits although a tunnel of its key has room");
                 }
                 if line.count(Phase::Dialling) == 0 && open().next().is_none() {

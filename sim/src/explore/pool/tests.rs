@@ -110,22 +110,29 @@ fn each_fault_is_found_by_a_shortest_path() {
         (Fault::WaitsBesideRoom, 3, "one waits although a tunnel of its key has room"),
     ];
     for (fault, length, rule) in faults {
-        let pool = Faulty { inner: Pool::new(LIMITS), fault };
-        let found = explore(PoolMachine::new(pool, false), 6).counterexample.unwrap();
+        let pool = Faulty { inner: Pool::new(WIDE.limits), fault };
+        let found = explore(PoolMachine::new(pool, WIDE, false), 6).counterexample.unwrap();
         assert_eq!((found.path.len(), found.violation.0.as_str()), (length, rule), "{fault:?}");
     }
 }
 
 #[test]
 fn no_order_of_events_breaks_the_shipped_pool() {
-    let found = explore(shipped(false), 8);
+    let found = explore(shipped(WIDE, false), 8);
     assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
     assert!(found.states > 10_000 && found.depth == 8, "{} states, depth {}", found.states, found.depth);
 }
 
 #[test]
 fn nor_with_a_drain() {
-    let found = explore(shipped(true), 8);
+    let found = explore(shipped(WIDE, true), 8);
+    assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
+    assert!(found.states > 10_000 && found.depth == 8, "{} states, depth {}", found.states, found.depth);
+}
+
+#[test]
+fn nor_with_more_of_one_key() {
+    let found = explore(shipped(DEEP, false), 8);
     assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
     assert!(found.states > 10_000 && found.depth == 8, "{} states, depth {}", found.states, found.depth);
 }
