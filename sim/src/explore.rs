@@ -144,10 +144,15 @@ pub struct Known {
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 4] = [
+pub const MACHINES: [Known; 5] = [
     Known {
         name: "policy-hold",
         says: "policies, workload and time come in any order; connections are judged as they do",
+        depth: 40,
+    },
+    Known {
+        name: "policy-late",
+        says: "the same where several changes of facts are heard as one",
         depth: 40,
     },
     Known {
@@ -192,7 +197,8 @@ pub enum RunError {
 /// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
 pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary, RunError> {
     match machine {
-        "policy-hold" => report(machine, &explore(hold::HoldMachine::new(hold::Shipped), depth), out),
+        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), depth), out),
+        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), depth), out),
         "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), depth), out),
         "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), depth), out),
         "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), depth), out),

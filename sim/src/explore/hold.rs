@@ -3,7 +3,7 @@
 //!
 //! Two policies of a workload take every form that an evaluator tells apart; the workload names any of them, or is gone.
 //! Two connections reach it: of a known identity, and of none. They are judged as the engine does it: when they come, and
-//! when [`Changed`] says that a change affects the workload, and at no other time.
+//! when [`Changed`] says that a change affects the workload, and at no other time. A late driver takes several changes as one.
 
 mod facts;
 #[cfg(test)]
@@ -18,7 +18,7 @@ use culvert_core::mesh::{Changed, Snapshot, Workload};
 use culvert_core::policy::{self, Compat, Connection, Verdict};
 
 use super::{Machine, Violation};
-use facts::{Answer, Content, FORMS, Facts, UID};
+use facts::{Answer, Content, FEW_FORMS, FORMS, Facts, UID};
 
 /// Ticks of the clock for which a connection is held.
 const HOLD: u8 = 2;
@@ -35,6 +35,10 @@ pub(super) trait Judging: Clone {
 
     fn at_deadline(&self, verdict: Verdict) -> Verdict {
         verdict.at_deadline()
+    }
+
+    fn merge(&self, earlier: &mut Changed, later: Changed) {
+        earlier.merge(later);
     }
 }
 
@@ -57,6 +61,8 @@ pub(super) enum Step {
     Connect { connection: usize },
     /// A connection ends.
     End { connection: usize },
+    /// What has arrived is taken as one change; only a late driver has such a step.
+    Hear,
     /// The workload comes, or names other policies.
     Name { names: [bool; 2] },
     /// The workload is removed.
@@ -72,6 +78,7 @@ impl fmt::Display for Step {
         match *self {
             Step::Connect { connection } => write!(f, "connection {connection} comes"),
             Step::End { connection } => write!(f, "connection {connection} ends"),
+            Step::Hear => f.write_str("what has arrived is heard"),
             Step::Name { names: [first, second] } => {
                 write!(f, "the workload names policy 0: {first}, policy 1: {second}")
             }
@@ -82,21 +89,33 @@ impl fmt::Display for Step {
     }
 }
 
-/// A snapshot, the facts it must hold, and the connections judged by it.
+/// A snapshot and the facts it must hold.
+#[derive(Clone, Default)]
+struct World {
+    snapshot: Snapshot,
+    facts: Facts,
+}
+
+/// Connections, the world they are judged by, and the one that has arrived since.
 #[derive(Clone)]
 pub(super) struct HoldMachine<J> {
     judging: J,
-    snapshot: Snapshot,
-    facts: Facts,
+    forms: &'static [Content],
+    late: bool,
+    heard: World,
+    arrived: World,
+    /// What of the arrived world differs from the heard one.
+    changed: Changed,
     connections: [Phase; 2],
     identity: Option<SpiffeId>,
 }
 
-/// The snapshot is what the facts make of it, which every state checks.
+/// Snapshots are what the facts make of them, which every state checks.
 impl<J> Hash for HoldMachine<J> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.facts.hash(state);
-        self.connections.hash(state);
+        let Changed { workloads, removed, services, policies, policies_in, everything } = &self.changed;
+        (self.heard.facts, self.arrived.facts, &self.connections).hash(state);
+        (workloads, removed, services, policies, policies_in, everything).hash(state);
     }
 }
 
@@ -105,10 +124,23 @@ fn broken<T>(rule: &str) -> Result<T, Violation> {
 }
 
 impl<J: Judging> HoldMachine<J> {
-    pub(super) fn new(judging: J) -> Self {
-        let identity = SpiffeId::new("cluster.local", facts::SOURCE, "web").ok();
-        let connections = [Phase::Gone; 2];
-        HoldMachine { judging, snapshot: Snapshot::new(), facts: Facts::default(), connections, identity }
+    /// A driver that hears each change as it arrives.
+    pub(super) fn prompt(judging: J) -> Self {
+        HoldMachine {
+            judging,
+            forms: &FORMS,
+            late: false,
+            heard: World::default(),
+            arrived: World::default(),
+            changed: Changed::default(),
+            connections: [Phase::Gone; 2],
+            identity: SpiffeId::new("cluster.local", facts::SOURCE, "web").ok(),
+        }
+    }
+
+    /// One that hears several as one, with fewer forms of policy.
+    pub(super) fn late(judging: J) -> Self {
+        HoldMachine { forms: &FEW_FORMS, late: true, ..HoldMachine::prompt(judging) }
     }
 
     /// What the evaluator says of a connection by a snapshot; nothing where the workload is gone.
@@ -122,7 +154,7 @@ impl<J: Judging> HoldMachine<J> {
     }
 
     fn judge(&mut self, connection: usize) {
-        let verdict = self.verdict(&self.snapshot, connection);
+        let verdict = self.verdict(&self.heard.snapshot, connection);
         let Some(phase) = self.connections.get_mut(connection) else { return };
         *phase = match (verdict, *phase) {
             (None | Some(Verdict::Deny(_)), _) => Phase::Gone,
@@ -133,26 +165,34 @@ impl<J: Judging> HoldMachine<J> {
     }
 
     fn change(&mut self, facts: Facts) -> Result<(), Violation> {
-        let delta = self.facts.delta_to(&facts)?;
-        let (snapshot, changed) = self.snapshot.apply(delta);
-        let affects = match snapshot.workload(UID) {
+        let delta = self.arrived.facts.delta_to(&facts)?;
+        let (snapshot, changed) = self.arrived.snapshot.apply(delta);
+        self.arrived = World { snapshot, facts };
+        self.judging.merge(&mut self.changed, changed);
+        if !self.late {
+            self.hear();
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self) {
+        self.heard = self.arrived.clone();
+        let changed = std::mem::take(&mut self.changed);
+        let affects = match self.heard.snapshot.workload(UID) {
             Some(workload) => self.judging.affects(&changed, workload),
             None => true,
         };
-        self.snapshot = snapshot;
-        self.facts = facts;
         for connection in 0..self.connections.len() {
             if affects && self.connections.get(connection) != Some(&Phase::Gone) {
                 self.judge(connection);
             }
         }
-        Ok(())
     }
 
     /// Whoever is held has a tick less; the last one ends the wait.
     fn tick(&mut self) -> Result<(), Violation> {
         for connection in 0..self.connections.len() {
-            let verdict = self.verdict(&self.snapshot, connection);
+            let verdict = self.verdict(&self.heard.snapshot, connection);
             let Some(phase) = self.connections.get_mut(connection) else { continue };
             let Phase::Held { left } = *phase else { continue };
             *phase = Phase::Held { left: left.saturating_sub(1) };
@@ -176,28 +216,31 @@ impl<J: Judging> Machine for HoldMachine<J> {
 
     fn steps(&self) -> Vec<Step> {
         let mut steps = vec![Step::Tick];
+        if self.heard.facts != self.arrived.facts || !self.changed.is_empty() {
+            steps.push(Step::Hear);
+        }
         for (connection, phase) in self.connections.iter().enumerate() {
             match phase {
-                Phase::Gone if self.facts.names.is_some() => steps.push(Step::Connect { connection }),
+                Phase::Gone if self.heard.facts.names.is_some() => steps.push(Step::Connect { connection }),
                 Phase::Gone => {}
                 Phase::Held { .. } | Phase::Live => steps.push(Step::End { connection }),
             }
         }
-        for (policy, now) in self.facts.policies.iter().enumerate() {
-            let others = FORMS.iter().filter(|content| *content != now);
+        for (policy, now) in self.arrived.facts.policies.iter().enumerate() {
+            let others = self.forms.iter().filter(|content| *content != now);
             steps.extend(others.map(|content| Step::Set { policy, content: *content }));
         }
         let names = [[false, false], [false, true], [true, false], [true, true]];
-        let others = names.into_iter().filter(|names| self.facts.names != Some(*names));
+        let others = names.into_iter().filter(|names| self.arrived.facts.names != Some(*names));
         steps.extend(others.map(|names| Step::Name { names }));
-        if self.facts.names.is_some() {
+        if self.arrived.facts.names.is_some() {
             steps.push(Step::Remove);
         }
         steps
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), Violation> {
-        let mut facts = self.facts;
+        let mut facts = self.arrived.facts;
         match *step {
             Step::Connect { connection } => {
                 self.judge(connection);
@@ -207,6 +250,10 @@ impl<J: Judging> Machine for HoldMachine<J> {
                 if let Some(phase) = self.connections.get_mut(connection) {
                     *phase = Phase::Gone;
                 }
+                return Ok(());
+            }
+            Step::Hear => {
+                self.hear();
                 return Ok(());
             }
             Step::Tick => return self.tick(),
@@ -222,16 +269,17 @@ impl<J: Judging> Machine for HoldMachine<J> {
     }
 
     fn check(&self) -> Result<(), Violation> {
-        let fresh = Snapshot::new().apply(Facts::default().delta_to(&self.facts)?).0;
-        if !fresh.same_facts(&self.snapshot) {
+        let World { snapshot, facts } = &self.heard;
+        let fresh = Snapshot::new().apply(Facts::default().delta_to(facts)?).0;
+        if !fresh.same_facts(snapshot) {
             return broken("the snapshot holds other facts than arrived");
         }
         for (connection, phase) in self.connections.iter().enumerate() {
-            let verdict = self.verdict(&self.snapshot, connection);
+            let verdict = self.verdict(snapshot, connection);
             if verdict != self.verdict(&fresh, connection) {
                 return broken("the order in which facts arrived changes the verdict");
             }
-            let answer = self.facts.answer(connection == 0);
+            let answer = facts.answer(connection == 0);
             if verdict.as_ref().map(Answer::of) != answer {
                 return broken("the verdict is not what the facts say");
             }

@@ -69,6 +69,15 @@ pub(super) const FORMS: [Content; 18] = [
     Content::Undecodable { scope: Some(Scope::WorkloadSelector) },
 ];
 
+/// One form for each way in which a policy reaches a workload.
+pub(super) const FEW_FORMS: [Content; 5] = [
+    Content::Absent,
+    rule(Scope::Global, Action::Deny, Rule::In),
+    rule(Scope::Namespace, Action::Allow, Rule::In),
+    rule(Scope::WorkloadSelector, Action::Deny, Rule::NotIn),
+    Content::Undecodable { scope: None },
+];
+
 /// A verdict without its reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {

@@ -11,6 +11,7 @@ enum Fault {
     DeadlineAllows,
     HoldAllows,
     HoldDenies,
+    MergeForgets,
     UndecodableSkipped,
 }
 
@@ -43,6 +44,13 @@ impl Judging for Fault {
             _ => verdict.at_deadline(),
         }
     }
+
+    fn merge(&self, earlier: &mut Changed, later: Changed) {
+        match self {
+            Fault::MergeForgets => *earlier = later,
+            _ => earlier.merge(later),
+        }
+    }
 }
 
 #[test]
@@ -57,14 +65,27 @@ fn each_fault_is_found_by_a_shortest_path() {
         (Fault::UndecodableSkipped, 2, wrong),
     ];
     for (fault, length, rule) in faults {
-        let found = explore(HoldMachine::new(fault), 5).counterexample.unwrap();
+        let found = explore(HoldMachine::prompt(fault), 5).counterexample.unwrap();
         assert_eq!((found.path.len(), found.violation.0.as_str()), (length, rule), "{fault:?}");
     }
 }
 
 #[test]
 fn no_order_of_facts_lets_one_live_that_they_do_not_allow() {
-    let found = explore(HoldMachine::new(Shipped), 3);
+    let found = explore(HoldMachine::prompt(Shipped), 3);
     assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
     assert!(found.states > 1_000 && found.depth == 3, "{} states, depth {}", found.states, found.depth);
+}
+
+#[test]
+fn a_change_lost_among_others_is_found() {
+    let found = explore(HoldMachine::late(Fault::MergeForgets), 7).counterexample.unwrap();
+    assert_eq!((found.path.len(), found.violation.0.as_str()), (6, "one lives that the facts do not allow"));
+}
+
+#[test]
+fn nor_do_changes_heard_as_one() {
+    let found = explore(HoldMachine::late(Shipped), 4);
+    assert!(found.counterexample.is_none(), "{:?}", found.counterexample);
+    assert!(found.states > 1_000 && found.depth == 4, "{} states, depth {}", found.states, found.depth);
 }
