@@ -45,6 +45,16 @@ fn the_path_to_a_violation_is_a_shortest_one() {
 }
 
 #[test]
+fn a_report_tells_the_path_to_a_violation() {
+    let found = explore(Counter { at: 0, scope: 9, forbidden: 3 }, 20);
+    let mut text = Vec::new();
+    let summary = report("counter", &found, &mut text).unwrap();
+    assert_eq!(summary.violation, Some(Violation("forbidden".to_owned())));
+    let told = "counter: 3 states, 4 transitions, depth 1, deeper states not seen\nviolation: forbidden\n  1. 1\n  2. 2\n";
+    assert_eq!(String::from_utf8(text).unwrap(), told);
+}
+
+#[test]
 fn a_run_prints_states_and_depth() {
     for machine in MACHINES {
         let mut text = Vec::new();

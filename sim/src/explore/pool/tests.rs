@@ -109,10 +109,17 @@ fn each_fault_is_found_by_a_shortest_path() {
         (Fault::RoomOnlyOnce, 1, "one waits for ever although every tunnel opens and every stream ends"),
         (Fault::WaitsBesideRoom, 3, "one waits although a tunnel of its key has room"),
     ];
-    for (fault, length, rule) in faults {
+    for (drains, (fault, length, rule)) in [false, true].into_iter().flat_map(|d| faults.map(|f| (d, f))) {
         let pool = Faulty { inner: Pool::new(WIDE.limits), fault };
-        let found = explore(PoolMachine::new(pool, WIDE, false), 6).counterexample.unwrap();
-        assert_eq!((found.path.len(), found.violation.0.as_str()), (length, rule), "{fault:?}");
+        let found = explore(PoolMachine::new(pool, WIDE, drains), 6).counterexample.unwrap();
+        let seen = (found.path.len(), found.violation.0.as_str());
+        assert_eq!(seen, (length, rule), "{fault:?}, drains: {drains}");
+    }
+    // Where there is no second key, this one never shows.
+    for (fault, _, rule) in faults.into_iter().filter(|(fault, ..)| *fault != Fault::NoSecondDial) {
+        let pool = Faulty { inner: Pool::new(DEEP.limits), fault };
+        let found = explore(PoolMachine::new(pool, DEEP, false), 6).counterexample.unwrap();
+        assert_eq!(found.violation.0, rule, "{fault:?}");
     }
 }
 
