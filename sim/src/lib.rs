@@ -6,4 +6,5 @@
 
 pub mod certificate;
 pub mod crypto;
+pub mod explore;
 pub mod world;
