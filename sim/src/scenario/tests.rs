@@ -31,6 +31,31 @@ fn bytes_that_are_missing_make_a_short_scenario_that_runs() {
 }
 
 #[test]
+fn a_broken_law_is_caught_and_told_with_what_led_to_it() {
+    let mut scenario = Scenario::decode(&[VERSION]).unwrap();
+    // TCP that holds nothing carries nothing: no probe is answered.
+    scenario.options.capacity = 0;
+    let outcome = scenario.run_twice();
+    let violation = outcome.violation.clone().unwrap();
+    assert_eq!(violation.law(), "L3", "{}", violation.message);
+    assert!(violation.message.contains("p0 does not reach p1"), "{}", violation.message);
+    let last: Vec<String> = outcome.last().iter().map(ToString::to_string).collect();
+    assert_eq!(last.len(), LAST);
+    assert!(last.iter().any(|line| line.contains("timed out: ")), "{last:?}");
+    assert!(last.last().is_some_and(|line| line.contains("VIOLATION L3")), "{last:?}");
+}
+
+#[test]
+fn every_engine_and_application_counts_in_the_hash() {
+    let scenario = Scenario::of_seed(2);
+    let outcome = scenario.run(Depth::Again);
+    assert_eq!(scenario.run(Depth::Again).hash, outcome.hash);
+    let mut other = scenario.clone();
+    other.options.latency += Duration::from_nanos(1);
+    assert_ne!(other.run(Depth::Again).hash, outcome.hash);
+}
+
+#[test]
 fn the_law_is_what_a_message_begins_with() {
     let law = |message: &str| {
         let violation = Violation { message: message.to_owned(), at: Duration::ZERO };
