@@ -12,9 +12,11 @@ use culvert_core::limit::Limits;
 use crate::failure::Failure;
 
 mod limit;
+mod sim;
 mod value;
 
 pub use limit::LimitSetting;
+pub use sim::{SimBenchArgs, SimCommand, SimReplayArgs, SimRunArgs};
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.
@@ -27,7 +29,8 @@ Examples:
   culvert demo                      see the mesh work on this machine; root is not needed
   culvert demo --loopback           the same without network namespaces, on 127.77.0.0/16
   culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca
-  culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds";
+  culvert ca issue --dir ./ca --workload shop/orders/orders --out ./creds
+  culvert sim run --seeds 100       whole engines in simulated worlds that break and heal";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -53,6 +56,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure throughput and latency on this machine
     Bench(BenchArgs),
+    /// Let whole engines meet random faults in a simulated world
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Print the version, the commit and the cryptographic module
     Version,
     /// Try whether the demo's network namespaces can be built here

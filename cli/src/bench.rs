@@ -9,7 +9,7 @@ mod figure;
 mod load;
 mod path;
 mod server;
-mod usage;
+pub(crate) mod usage;
 
 use std::future::Future;
 use std::io;

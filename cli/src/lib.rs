@@ -18,6 +18,7 @@ mod node;
 mod redirect;
 mod run;
 pub mod signal;
+mod sim;
 pub mod version;
 pub mod watch;
 

@@ -10,6 +10,7 @@ use crate::demo::{self, programs};
 use crate::failure::Failure;
 use crate::node;
 use crate::redirect;
+use crate::sim;
 use crate::version::Version;
 
 impl From<CaError> for Failure {
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(args) => demo::start(&args),
         Command::Bench(args) => bench::run(args),
+        Command::Sim(command) => sim::run(&command),
         Command::DemoProbe => demo::probe(),
         Command::DemoProgram(args) => demo_program(&args),
     }

@@ -33,6 +33,7 @@ use culvert_core::time::{Now, Time, WallTime};
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
+pub(crate) use recording::{FNV_OFFSET, fnv};
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
@@ -196,6 +197,21 @@ impl World {
     /// Bytes that the application has handed to TCP.
     pub fn sent(&self, app: AppId) -> u64 {
         self.app(app).sent
+    }
+
+    /// Bytes that the application wants to send and TCP does not take yet.
+    pub fn unsent(&self, app: AppId) -> u64 {
+        self.app(app).left_to_send
+    }
+
+    /// When the application sent FIN, counted from the beginning of the world.
+    pub fn fin_sent_at(&self, app: AppId) -> Option<Duration> {
+        self.app(app).fin_sent_at.map(|at| at.since(Time::START))
+    }
+
+    /// Whether a blackhole holds anything back now.
+    pub fn is_clogged(&self) -> bool {
+        self.net.is_clogged()
     }
 
     /// When the connection ended for its application, counted from the beginning of the world.

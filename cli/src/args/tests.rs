@@ -133,3 +133,18 @@ fn a_bench_compares_with_envoy_unless_told_not_to() {
     assert_eq!(bench("culvert bench --only bulk --only idle").only, [Load::Bulk, Load::Idle]);
     failure("culvert bench --against nginx");
 }
+
+#[test]
+fn a_campaign_has_seeds_and_a_replay_one_scenario() {
+    let Command::Sim(SimCommand::Run(run)) = command("culvert sim run --seeds 9 --from 4 --jobs 2 --json")
+    else {
+        panic!("not a campaign");
+    };
+    assert_eq!((run.seeds.get(), run.from, run.jobs, run.json), (9, 4, NonZeroUsize::new(2), true));
+    let Command::Sim(SimCommand::Replay(replay)) = command("culvert sim replay 17 --trace") else {
+        panic!("not a replay");
+    };
+    assert_eq!((replay.scenario, replay.trace), ("17".into(), true));
+    failure("culvert sim run --seeds 0");
+    failure("culvert sim replay");
+}

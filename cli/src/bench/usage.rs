@@ -8,7 +8,7 @@ use std::time::Duration;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// CPU time, user and system, that these processes have used so far, all threads.
-pub(super) fn cpu(pids: &[u32]) -> io::Result<Duration> {
+pub(crate) fn cpu(pids: &[u32]) -> io::Result<Duration> {
     sum(pids, "stat", cpu_of)
 }
 

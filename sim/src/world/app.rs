@@ -118,12 +118,13 @@ pub(super) struct App {
     pub(super) local: SocketAddr,
     script: Script,
     acts: VecDeque<Act>,
-    left_to_send: u64,
+    pub(super) left_to_send: u64,
     resume: Option<Time>,
     next_read: Time,
     echo: VecDeque<u8>,
     pub(super) sent: u64,
     pub(super) fin_sent: bool,
+    pub(super) fin_sent_at: Option<Time>,
     pub(super) received: u64,
     head: Vec<u8>,
     pub(super) seen: Seen,
@@ -155,6 +156,7 @@ impl App {
             echo: VecDeque::new(),
             sent: 0,
             fin_sent: false,
+            fin_sent_at: None,
             received: 0,
             head: Vec::new(),
             seen: if side == Side::Dialler { Seen::Dialling } else { Seen::Open },
@@ -242,6 +244,7 @@ impl App {
     fn send_fin(&mut self, net: &mut Network) {
         if !self.fin_sent {
             self.fin_sent = true;
+            self.fin_sent_at = Some(net.now);
             net.finish(self.wire, self.side);
         }
     }

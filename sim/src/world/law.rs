@@ -63,6 +63,15 @@ impl World {
 
     /// Ends everything, lets it come to rest, and checks what then must hold.
     pub fn finish(mut self) {
+        self.conclude();
+    }
+
+    /// Drops a world without its last laws: for one that has broken one already.
+    pub(crate) fn abandon(mut self) {
+        self.finished = true;
+    }
+
+    pub(crate) fn conclude(&mut self) {
         self.finished = true;
         self.net.heal();
         for node in 0..self.nodes.len() {

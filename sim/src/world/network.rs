@@ -382,6 +382,11 @@ impl Network {
         }
     }
 
+    /// Whether a blackhole holds anything back.
+    pub(super) fn is_clogged(&self) -> bool {
+        !self.held_back.is_empty()
+    }
+
     pub(super) fn take_woken(&mut self) -> BTreeSet<(WireId, Side)> {
         std::mem::take(&mut self.woken)
     }

@@ -1,0 +1,73 @@
+//! Many scenarios on several threads.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use culvert_sim::scenario::{Depth, Outcome, Scenario};
+
+use super::summary::Summary;
+use crate::bench::usage;
+use crate::failure::Failure;
+
+/// How often each seed runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// Once, with every law.
+    Once,
+    /// Twice, and the two must be the same.
+    Twice,
+}
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub(super) struct Campaign {
+    pub(super) seeds: Range<u64>,
+    pub(super) jobs: NonZeroUsize,
+    pub(super) runs: Runs,
+}
+
+impl Campaign {
+    /// Runs all of it; `tell` hears of each seed that breaks a law, one at a time.
+    pub(super) fn run(&self, tell: impl Fn(u64, &Outcome) + Sync) -> Result<Summary, Failure> {
+        let next = AtomicU64::new(self.seeds.start);
+        let summary = Mutex::new(Summary::default());
+        let (begun, used) = (Instant::now(), cpu()?);
+        thread::scope(|scope| {
+            for _ in 0..self.jobs.get() {
+                scope.spawn(|| self.work(&next, &summary, &tell));
+            }
+        });
+        let mut summary = summary.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        summary.jobs = self.jobs.get();
+        summary.wall = begun.elapsed();
+        summary.cpu = cpu()?.saturating_sub(used);
+        Ok(summary)
+    }
+
+    fn work(&self, next: &AtomicU64, summary: &Mutex<Summary>, tell: &impl Fn(u64, &Outcome)) {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !self.seeds.contains(&seed) {
+                return;
+            }
+            let scenario = Scenario::of_seed(seed);
+            let outcome = match self.runs {
+                Runs::Once => scenario.run(Depth::Laws),
+                Runs::Twice => scenario.run_twice(),
+            };
+            let mut summary = summary.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if outcome.violation.is_some() {
+                tell(seed, &outcome);
+            }
+            summary.add(&outcome, self.runs);
+        }
+    }
+}
+
+fn cpu() -> Result<std::time::Duration, Failure> {
+    usage::cpu(&[std::process::id()]).map_err(|error| Failure::from_error(&error))
+}

@@ -1,0 +1,51 @@
+//! `culvert sim` as a user runs it.
+#![expect(clippy::unwrap_used, reason = "a test panics to fail, in its helpers too")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use culvert_sim::scenario::VERSION;
+
+fn sim(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_culvert")).current_dir(dir).arg("sim").args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_campaign_that_is_too_short_fails_and_says_what_it_never_saw() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = sim(dir.path(), &["run", "--seeds", "1", "--from", "2", "--jobs", "1", "--json"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.starts_with("error: never seen: "), "{errors}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["seeds"], &summary["violations"]), (&1.into(), &0.into()));
+    assert!(summary["scenarios_per_second"].as_f64().unwrap() > 0.0, "{summary}");
+    let never_seen = summary["never_seen"].as_array().unwrap();
+    assert!(!never_seen.is_empty() && !never_seen.contains(&"completed".into()), "{summary}");
+}
+
+#[test]
+fn a_replay_of_bytes_tells_who_dialled_whom() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("short.bin"), [VERSION]).unwrap();
+    let told = || sim(dir.path(), &["replay", "short.bin", "--trace"]);
+    let output = told();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    for part in ["Options {", "world   heal", "tunnel to 10.0.2.2:15008 opened", "completed", "hash "] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    assert_eq!(told().stdout, output.stdout, "two processes");
+}
+
+#[test]
+fn a_file_that_is_no_scenario_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("other.bin"), [VERSION + 1, 2, 3]).unwrap();
+    for (file, word) in [("other.bin", "version"), ("absent.bin", "cannot read")] {
+        let output = sim(dir.path(), &["replay", file]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(errors.contains(file) && errors.contains(word), "{errors}");
+    }
+}

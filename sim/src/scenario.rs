@@ -1,0 +1,198 @@
+//! Scenarios: random worlds as bytes. Faults first, while only the laws must hold; then all is healed, and everything must
+//! work again.
+//!
+//! A scenario is decoded from bytes, of whatever origin: a seed that is expanded to bytes, a fuzzer, a file. Whatever they
+//! say makes a scenario, and bytes that end early make a short one, so that bytes can be cut away to make it smaller.
+//!
+//! 1. [`Scenario::decode`] or [`Scenario::of_seed`] say what is going to happen.
+//! 2. [`Scenario::run`] does it, twice if asked, and says what was seen and which law was broken, if one was.
+
+mod plan;
+mod stage;
+mod story;
+mod vocabulary;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use arbitrary::Unstructured;
+use culvert_core::seed::Seed;
+
+use plan::{Choices, Options, Round};
+use stage::Stage;
+pub use story::Line;
+pub use vocabulary::VOCABULARY;
+
+/// The first byte of every scenario: what the bytes after it mean. It changes whenever that does.
+pub const VERSION: u8 = 1;
+/// Bytes that a seed is expanded to: more than the longest scenario takes.
+const EXPANDED: usize = 1600;
+/// Lines of the story that a violation keeps.
+const LAST: usize = 20;
+
+/// A world and what happens in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    options: Options,
+    rounds: Vec<Round>,
+}
+
+/// Why bytes are not a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// There are none.
+    #[error("a scenario has at least the byte that says its version")]
+    Empty,
+    /// They were written for another meaning of the bytes.
+    #[error("the scenario is of version {0}, and this is version {VERSION}")]
+    Version(u8),
+}
+
+/// How much of a run is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Every law.
+    Laws,
+    /// All but the replays of E1, which need most of the time: for the second of two runs.
+    Again,
+}
+
+/// What came of one run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// A number for all that came out of every engine and reached every application, with the times.
+    pub hash: u64,
+    /// Inputs that engines took before the end.
+    pub events: usize,
+    /// How long chaos, healing and the calls after it took in the world.
+    pub simulated: Duration,
+    /// Which of [`VOCABULARY`] occurred.
+    pub seen: BTreeSet<&'static str>,
+    /// The law that was broken.
+    pub violation: Option<Violation>,
+    /// What happened, in order.
+    pub story: Vec<Line>,
+}
+
+/// A broken law.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its id and what was found instead.
+    pub message: String,
+    /// When it was noticed.
+    pub at: Duration,
+}
+
+impl Violation {
+    /// The id of the law: what the message begins with, or S22 for a panic of another kind.
+    pub fn law(&self) -> &str {
+        let word = self.message.split(':').next().unwrap_or_default();
+        let mut bytes = word.bytes();
+        let is_id = bytes.next().is_some_and(|byte| b"EHLRSM".contains(&byte))
+            && bytes.all(|byte| byte.is_ascii_digit());
+        if is_id { word } else { "S22" }
+    }
+}
+
+impl Scenario {
+    /// The bytes that a seed stands for.
+    pub fn bytes_of(seed: u64) -> Vec<u8> {
+        let mut root = [7; 32];
+        for (to, from) in root.iter_mut().zip(seed.to_le_bytes()) {
+            *to = from;
+        }
+        let mut draws = Seed::new(root).child("scenario").draws();
+        let mut bytes = vec![VERSION];
+        while bytes.len() < EXPANDED {
+            bytes.extend(draws.next_u64().to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The scenario of a seed.
+    pub fn of_seed(seed: u64) -> Scenario {
+        Scenario::after_version(Scenario::bytes_of(seed).get(1..).unwrap_or_default())
+    }
+
+    /// The scenario that bytes stand for: any bytes after the one that says the version.
+    ///
+    /// # Errors
+    ///
+    /// The version is missing or another.
+    pub fn decode(bytes: &[u8]) -> Result<Scenario, DecodeError> {
+        match bytes.split_first() {
+            None => Err(DecodeError::Empty),
+            Some((&VERSION, rest)) => Ok(Scenario::after_version(rest)),
+            Some((&version, _)) => Err(DecodeError::Version(version)),
+        }
+    }
+
+    fn after_version(bytes: &[u8]) -> Scenario {
+        let mut choices = Choices(Unstructured::new(bytes));
+        let options = choices.options();
+        let rounds = choices.rounds(options.nodes);
+        Scenario { options, rounds }
+    }
+
+    /// Lets it happen. A broken law is caught and told; nothing is printed here, but the process's panic hook is called.
+    pub fn run(&self, depth: Depth) -> Outcome {
+        let mut stage = Stage::new(&self.options, depth);
+        let result = catch_unwind(AssertUnwindSafe(|| stage.perform(&self.rounds)));
+        let violation = result.err().map(|payload| {
+            let text = payload
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_else(|| "a panic without words".to_owned());
+            Violation { message: one_line(&text), at: stage.elapsed() }
+        });
+        stage.leave(violation)
+    }
+
+    /// Whether two runs of it are the same; if not, the second outcome has the violation of M1.
+    pub fn run_twice(&self) -> Outcome {
+        let first = self.run(Depth::Laws);
+        if first.violation.is_some() {
+            return first;
+        }
+        let second = self.run(Depth::Again);
+        if second.violation.is_none() && second.hash != first.hash {
+            let message =
+                format!("M1: one run has the hash {:016x}, the next {:016x}", first.hash, second.hash);
+            let at = first.simulated;
+            return Outcome { violation: Some(Violation { message, at }), ..second };
+        }
+        match second.violation {
+            Some(_) => second,
+            None => first,
+        }
+    }
+}
+
+/// A panic's words without what the assertion put before them.
+fn one_line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.strip_prefix("assertion `left == right` failed: ") {
+        Some(rest) => rest.to_owned(),
+        None => words,
+    }
+}
+
+/// The expanded options, on one line.
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, {} rounds", self.options, self.rounds.len())
+    }
+}
+
+impl Outcome {
+    /// The last lines of the story.
+    pub fn last(&self) -> &[Line] {
+        self.story.get(self.story.len().saturating_sub(LAST)..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

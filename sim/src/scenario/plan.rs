@@ -1,0 +1,319 @@
+//! What a scenario's bytes say: a world, and rounds of calls and faults. Plain data; nothing has happened yet.
+//!
+//! Decoding knows what the rounds before have done: it resumes only nodes that are stopped, removes only policies that are
+//! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use arbitrary::Unstructured;
+
+use crate::world::{Act, Issuing, Joining, Reading, Script};
+
+/// Rounds of chaos at most.
+const ROUNDS: usize = 30;
+/// Calls of one round at most.
+const CALLS: usize = 3;
+/// Pods of every world; one machine outside the mesh comes after them.
+pub(super) const PODS: usize = 5;
+
+/// What listens at a port of every pod and of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Port {
+    /// Sends back what it gets.
+    Echo,
+    /// The same, reading slowly.
+    Slow,
+    /// Takes some, answers a little, and resets.
+    Rude,
+    /// Speaks and sends FIN before anybody else does.
+    First,
+    /// Does not answer a dial.
+    Silent,
+    /// Speaks after the other side's FIN.
+    Late,
+    /// Refuses: nothing listens.
+    Closed,
+}
+
+/// Bytes that a server at [`Port::Late`] sends after the client's FIN.
+pub(super) const LATE: u64 = 60_000;
+
+impl Port {
+    pub(super) const ALL: [Port; 7] =
+        [Port::Echo, Port::Slow, Port::Rude, Port::First, Port::Silent, Port::Late, Port::Closed];
+
+    pub(super) fn number(self) -> u16 {
+        match self {
+            Port::Echo => 8080,
+            Port::Slow => 81,
+            Port::Rude => 82,
+            Port::First => 83,
+            Port::Silent => 84,
+            Port::Late => 85,
+            Port::Closed => 86,
+        }
+    }
+}
+
+/// The world before anything happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// The seed of everything that the world itself draws: keys, chopping.
+    pub(super) seed: u64,
+    pub(super) nodes: usize,
+    pub(super) small: Option<Small>,
+    /// Reads and writes move at most so many bytes.
+    pub(super) chop: Option<usize>,
+    /// Two pods of one node meet in the proxy, not in a tunnel.
+    pub(super) same_node: bool,
+    /// Bytes that TCP holds in one direction.
+    pub(super) capacity: usize,
+    pub(super) latency: Duration,
+}
+
+/// Limits far below the usual ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Small {
+    pub(super) streams_per_tunnel: u32,
+    pub(super) tunnels_per_key: usize,
+    pub(super) window_kib: u32,
+    pub(super) queue_kib: usize,
+}
+
+/// One round: calls, perhaps a fault, and then time passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Round {
+    pub(super) calls: Vec<Call>,
+    pub(super) fault: Option<Fault>,
+    pub(super) time: Duration,
+}
+
+/// One application dials another; by number, the machine is number [`PODS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) port: Port,
+    pub(super) script: Script,
+    /// So many at once.
+    pub(super) times: usize,
+}
+
+/// Something goes wrong, or changes, or is well again. Pods, nodes and calls by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A pod refers to a policy that does not arrive.
+    AwaitPolicy { pod: usize },
+    /// Nothing passes to or from a pod.
+    Blackhole { pod: usize },
+    /// A policy denies whatever comes from a pod; it replaces the one before.
+    Deny { pod: usize },
+    /// A node finishes what it has, and takes nothing more.
+    Drain { node: usize, within: Duration },
+    /// The facts of a pod are gone.
+    Forget { pod: usize },
+    /// All blackholes are gone.
+    Heal,
+    /// The certificate authority treats a node so.
+    Issue { node: usize, issuing: Issuing },
+    /// A node's driver takes joins so.
+    Join { node: usize, joining: Joining },
+    /// The process of a node is killed.
+    Kill { node: usize },
+    /// A node's driver is late.
+    Lag { node: usize, lag: Duration },
+    /// An application leaves with RST.
+    Leave { call: usize },
+    /// A pod is another of the same name.
+    Replace { pod: usize, number: usize },
+    /// A node's process goes on.
+    Resume { node: usize },
+    /// A pod's credential is issued anew.
+    Rotate { pod: usize },
+    /// A node's process does nothing.
+    Stop { node: usize },
+    /// Whatever comes without an identity is denied.
+    Strict,
+    /// The policy of [`Fault::Deny`] is removed.
+    Undeny,
+    /// The policy of [`Fault::Strict`] is removed.
+    Unstrict,
+}
+
+/// Takes choices off the bytes.
+pub(super) struct Choices<'a>(pub(super) Unstructured<'a>);
+
+impl Choices<'_> {
+    fn below(&mut self, of: usize) -> usize {
+        self.0.int_in_range(0..=of.saturating_sub(1)).unwrap_or(0)
+    }
+
+    fn one_in(&mut self, of: usize) -> bool {
+        self.below(of) == of - 1
+    }
+
+    fn of<T: Copy, const N: usize>(&mut self, among: [T; N]) -> T {
+        among[self.below(N)]
+    }
+
+    fn millis(&mut self, below: usize) -> Duration {
+        Duration::from_millis(self.below(below) as u64)
+    }
+
+    pub(super) fn options(&mut self) -> Options {
+        let seed = self.0.arbitrary().unwrap_or(0);
+        let small = self.one_in(2).then(|| Small {
+            streams_per_tunnel: 1 + self.below(5) as u32,
+            tunnels_per_key: 1 + self.below(4),
+            window_kib: 16 << self.below(6),
+            queue_kib: 4 << self.below(6),
+        });
+        Options {
+            seed,
+            nodes: 2 + self.below(2),
+            small,
+            chop: self.one_in(2).then(|| 300 + self.below(5000)),
+            same_node: !self.one_in(4),
+            capacity: 1 << (10 + self.below(8)),
+            latency: Duration::from_micros(1 + self.below(50_000) as u64),
+        }
+    }
+
+    /// Rounds until the bytes end.
+    pub(super) fn rounds(&mut self, nodes: usize) -> Vec<Round> {
+        let mut known = Known::new(nodes);
+        let mut rounds = Vec::new();
+        while rounds.len() < ROUNDS && !self.0.is_empty() {
+            let count = self.below(CALLS + 1);
+            let calls: Vec<Call> = (0..count).filter_map(|_| self.call()).collect();
+            known.calls += calls.iter().map(|call| call.times).sum::<usize>();
+            let fault = self.one_in(3).then(|| self.fault(&mut known));
+            let time = Duration::from_millis(self.of([1, 10, 100, 1000, 8000]));
+            rounds.push(Round { calls, fault, time });
+        }
+        rounds
+    }
+
+    fn call(&mut self) -> Option<Call> {
+        let (from, to) = (self.below(PODS + 1), self.below(PODS + 1));
+        let call = Call {
+            from,
+            to,
+            port: self.of(Port::ALL),
+            script: self.script(),
+            times: self.of([1, 1, 1, 1, 1, 4]),
+        };
+        (from != to).then_some(call)
+    }
+
+    fn script(&mut self) -> Script {
+        let bytes = self.of([8, 100, 5000, 30_000, 90_000]);
+        let kind = self.below(7);
+        let pause = Act::Pause(self.millis(3000));
+        let script = match kind {
+            0 | 1 => Script::send(bytes),
+            2 => Script::keep(bytes),
+            3 => Script::acts(&[Act::Send(bytes), pause, Act::Reset]),
+            4 => Script::acts(&[Act::Send(bytes), pause, Act::Send(bytes), Act::Fin, Act::AwaitEnd]),
+            5 => Script::acts(&[Act::Send(bytes), Act::Fin, pause, Act::Reset]),
+            _ => Script::acts(&[pause, Act::Fin, Act::AwaitEnd]),
+        };
+        match self.below(8) {
+            0 => script.reading(Reading::Never),
+            1 => script.reading(Reading::Slow(1000, Duration::from_millis(5))),
+            _ => script,
+        }
+    }
+
+    fn fault(&mut self, known: &mut Known) -> Fault {
+        let (pod, node) = (self.below(PODS), self.below(known.nodes));
+        let mut menu = vec![
+            Fault::AwaitPolicy { pod },
+            Fault::Blackhole { pod },
+            Fault::Deny { pod },
+            Fault::Forget { pod },
+            Fault::Issue { node, issuing: Issuing::Refusing(Duration::from_secs(1)) },
+            Fault::Issue { node, issuing: Issuing::After(Duration::from_millis(5)) },
+            Fault::Join { node, joining: Joining::Parted },
+            Fault::Join { node, joining: Joining::Kernel },
+            Fault::Lag { node, lag: Duration::from_millis(200) },
+            Fault::Replace { pod, number: known.replaced },
+            Fault::Rotate { pod },
+            Fault::Stop { node },
+            Fault::Strict,
+        ];
+        menu.extend(known.calls.checked_sub(1).map(|call| Fault::Leave { call }));
+        menu.extend(known.blackholed.then_some(Fault::Heal));
+        menu.extend(known.denied.then_some(Fault::Undeny));
+        menu.extend(known.strict.then_some(Fault::Unstrict));
+        // One node of three may go; what is left must still work.
+        if known.nodes > 2 && !known.gone {
+            menu.extend([Fault::Kill { node }, Fault::Drain { node, within: Duration::from_secs(5) }]);
+        }
+        if let Some(node) = known.stopped.first().copied() {
+            menu.extend([Fault::Resume { node }, Fault::Resume { node }]);
+        }
+        let number = self.below(menu.len());
+        let fault = menu.swap_remove(number);
+        if let Fault::Leave { call } = fault {
+            let call = call - self.below(call.min(15) + 1);
+            return Fault::Leave { call };
+        }
+        known.learn(&fault);
+        fault
+    }
+}
+
+/// What the rounds so far have made of the world.
+struct Known {
+    nodes: usize,
+    calls: usize,
+    replaced: usize,
+    blackholed: bool,
+    denied: bool,
+    strict: bool,
+    gone: bool,
+    stopped: BTreeSet<usize>,
+}
+
+impl Known {
+    fn new(nodes: usize) -> Known {
+        Known {
+            nodes,
+            calls: 0,
+            replaced: 0,
+            blackholed: false,
+            denied: false,
+            strict: false,
+            gone: false,
+            stopped: BTreeSet::new(),
+        }
+    }
+
+    fn learn(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Blackhole { .. } => self.blackholed = true,
+            Fault::Heal => self.blackholed = false,
+            Fault::Deny { .. } => self.denied = true,
+            Fault::Undeny => self.denied = false,
+            Fault::Strict => self.strict = true,
+            Fault::Unstrict => self.strict = false,
+            Fault::Kill { .. } | Fault::Drain { .. } => self.gone = true,
+            Fault::Replace { .. } => self.replaced += 1,
+            Fault::Stop { node } => {
+                self.stopped.insert(*node);
+            }
+            Fault::Resume { node } => {
+                self.stopped.remove(node);
+            }
+            Fault::AwaitPolicy { .. }
+            | Fault::Forget { .. }
+            | Fault::Issue { .. }
+            | Fault::Join { .. }
+            | Fault::Lag { .. }
+            | Fault::Leave { .. }
+            | Fault::Rotate { .. } => {}
+        }
+    }
+}
