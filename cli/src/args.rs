@@ -16,7 +16,7 @@ mod sim;
 mod value;
 
 pub use limit::LimitSetting;
-pub use sim::{SimBenchArgs, SimCommand, SimReplayArgs, SimRunArgs};
+pub use sim::{SimBenchArgs, SimCommand, SimExploreArgs, SimReplayArgs, SimRunArgs};
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.

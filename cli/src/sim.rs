@@ -9,9 +9,10 @@ use std::panic;
 use std::path::Path;
 use std::thread;
 
+use culvert_sim::explore;
 use culvert_sim::scenario::{Outcome, Scenario, VOCABULARY, Violation};
 
-use crate::args::{SimBenchArgs, SimCommand, SimReplayArgs, SimRunArgs};
+use crate::args::{SimBenchArgs, SimCommand, SimExploreArgs, SimReplayArgs, SimRunArgs};
 use crate::failure::Failure;
 use campaign::{Campaign, Runs};
 use summary::Summary;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: &SimCommand) -> Result<(), Failure> {
         SimCommand::Run(args) => run_campaign(args),
         SimCommand::Replay(args) => replay(args),
         SimCommand::Bench(args) => bench(args),
+        SimCommand::Explore(args) => visit(args),
     };
     drop(panic::take_hook());
     result
@@ -45,6 +47,25 @@ fn run_campaign(args: &SimRunArgs) -> Result<(), Failure> {
     if !never_seen.is_empty() {
         return Err(Failure::new(format!("never seen: {}", never_seen.join(", ")))
             .hint("run more seeds; if that does not help, scenarios no longer bring it about"));
+    }
+    Ok(())
+}
+
+fn visit(args: &SimExploreArgs) -> Result<(), Failure> {
+    let machines: Vec<&str> = match &args.machine {
+        Some(name) => vec![name],
+        None => explore::MACHINES.iter().map(|known| known.name).collect(),
+    };
+    let mut broken = 0;
+    for machine in machines {
+        let summary = explore::run(machine, args.depth, &mut std::io::stdout()).map_err(|error| {
+            let known: Vec<&str> = explore::MACHINES.iter().map(|known| known.name).collect();
+            Failure::from_error(&error).hint(format!("machines are {}", known.join(", ")))
+        })?;
+        broken += usize::from(summary.violation.is_some());
+    }
+    if broken > 0 {
+        return Err(Failure::new(format!("{broken} machines break a rule")));
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ pub enum SimCommand {
     Replay(SimReplayArgs),
     /// Measure the simulator itself, with the same worlds each time
     Bench(SimBenchArgs),
+    /// Visit every state that small machines of the core can reach
+    Explore(SimExploreArgs),
 }
 
 /// Arguments of `culvert sim run`.
@@ -46,6 +48,17 @@ pub struct SimRunArgs {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `culvert sim explore`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct SimExploreArgs {
+    /// One machine [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    pub machine: Option<String>,
+    /// How many events deep
+    #[arg(long, value_name = "D", default_value_t = 8)]
+    pub depth: usize,
 }
 
 /// Arguments of `culvert sim replay`.

@@ -111,6 +111,7 @@ fn limit_name(limit: LimitName) -> &'static str {
         LimitName::Memory => "limit-memory",
         LimitName::Connections => "limit-connections",
         LimitName::Waiters => "limit-waiters",
+        LimitName::AcceptedTunnels => "limit-accepted-tunnels",
         LimitName::HalfOpenTunnels => "limit-half-open-tunnels",
     }
 }
