@@ -194,9 +194,11 @@ impl<P: Pooling> PoolMachine<P> {
             line.tunnels.push(Tunnel { id, phase: Phase::Dialling, limit: 0, streams: 0 });
             self.pool.dialling(key, id);
         }
+        let limits = self.scope.limits;
         let line = self.line(key)?;
-        if wanted > 0 && line.count(Phase::Dialling) > line.waiters.len() {
-            return broken("more dials than waiters");
+        let useful = line.useful_dials(limits.streams_per_tunnel);
+        if wanted > 0 && line.count(Phase::Dialling) > useful {
+            return broken("more dials than the waiters justify");
         }
         if line.count(Phase::Dialling) + line.count(Phase::Open) > self.scope.limits.tunnels_per_key {
             return broken("more tunnels than one key may have");
@@ -235,6 +237,7 @@ impl<P: Pooling> PoolMachine<P> {
         let tunnel = self.tunnel(key, id)?;
         tunnel.phase = Phase::Open;
         tunnel.limit = room;
+        self.line(key)?.carries = Some(room);
         let served = self.pool.has_room(id, room);
         for waiter in &served {
             self.serve(key, *waiter)?;
@@ -252,9 +255,8 @@ impl<P: Pooling> PoolMachine<P> {
         if self.pool.retired(id) != Some(key) {
             return broken("a tunnel that takes streams was not known by its key");
         }
-        self.dial(key)?;
         self.line(key)?.forget_ended();
-        Ok(())
+        self.dial(key)
     }
 
     fn retire_open(&mut self, key: usize) -> Result<(), Violation> {
@@ -274,6 +276,7 @@ impl<P: Pooling> PoolMachine<P> {
         } else {
             self.pool.retired(id);
         }
+        self.line(key)?.forget_ended();
         Ok(())
     }
 
@@ -294,7 +297,9 @@ impl<P: Pooling> PoolMachine<P> {
             self.lose(key, id)?;
         }
         let told = self.pool.hopeless(key);
-        self.told(key, &told)
+        self.told(key, &told)?;
+        self.line(key)?.forget_ended();
+        Ok(())
     }
 
     fn end_stream(&mut self, key: usize, id: Id) -> Result<(), Violation> {
@@ -310,13 +315,19 @@ impl<P: Pooling> PoolMachine<P> {
     fn cancel(&mut self, key: usize, waiter: Id) -> Result<(), Violation> {
         self.line(key)?.waiters.retain(|other| *other != waiter);
         self.pool.cancelled(waiter);
+        self.line(key)?.forget_ended();
         Ok(())
     }
 
     fn set_limit(&mut self, key: usize, id: Id, limit: usize) -> Result<(), Violation> {
+        let cap = self.scope.limits.streams_per_tunnel;
         let tunnel = self.tunnel(key, id)?;
+        let opens = tunnel.phase == Phase::Dialling;
         tunnel.phase = Phase::Open;
         tunnel.limit = limit;
+        if opens {
+            self.line(key)?.carries = Some(limit.min(cap));
+        }
         self.offer(key, id)
     }
 

@@ -36,6 +36,8 @@ impl Tunnel {
 pub(super) struct Line {
     pub(super) tunnels: Vec<Tunnel>,
     pub(super) waiters: VecDeque<Id>,
+    /// Streams that the last tunnel took when it opened.
+    pub(super) carries: Option<usize>,
     pub(super) tunnel_ids: Mint,
     pub(super) waiter_ids: Mint,
 }
@@ -54,9 +56,17 @@ impl Line {
         !self.waiters.is_empty() || self.tunnels.iter().any(|tunnel| tunnel.phase != Phase::Retired)
     }
 
-    /// Retired tunnels without streams are closed.
+    /// Retired tunnels without streams are closed, and of a key without tunnels and waiters nothing is kept.
     pub(super) fn forget_ended(&mut self) {
         self.tunnels.retain(|tunnel| tunnel.phase != Phase::Retired || tunnel.streams > 0);
+        if !self.is_live() {
+            self.carries = None;
+        }
+    }
+
+    /// Dials that serve all waiters, if each tunnel takes what the last did, `cap` at most.
+    pub(super) fn useful_dials(&self, cap: usize) -> usize {
+        self.waiters.len().div_ceil(self.carries.unwrap_or(cap).clamp(1, cap))
     }
 
     /// Every event that can happen to this key; peers permit up to `cap` streams.

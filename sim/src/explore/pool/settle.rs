@@ -19,6 +19,10 @@ impl<P: Pooling> PoolMachine<P> {
                     return broken("one waits without a dial or a tunnel");
                 }
             }
+            let possible = self.scope.limits.tunnels_per_key.saturating_sub(line.count(Phase::Open));
+            if line.count(Phase::Dialling) < line.useful_dials(cap).min(possible) {
+                return broken("fewer dials than the waiters justify");
+            }
             if line
                 .tunnels
                 .iter()

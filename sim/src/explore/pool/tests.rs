@@ -11,6 +11,7 @@ enum Fault {
     KeepsRetired,
     LastFirst,
     NoSecondDial,
+    OneDialOnly,
     RoomOneMore,
     RoomOnlyOnce,
     WaitsBesideRoom,
@@ -36,6 +37,8 @@ impl Pooling for Faulty {
         let wanted = Pooling::dials_wanted(&self.inner, key);
         match self.fault {
             Fault::DialsTooMany if wanted > 0 => wanted + 1,
+            // Once per key, then no more.
+            Fault::OneDialOnly if self.inner.knows(Id((2 * key as u64 + 1) << 32 | 1)) => 0,
             Fault::NoSecondDial if self.inner.counts().0 > 1 => 0,
             _ => wanted,
         }
@@ -99,12 +102,13 @@ fn each_fault_is_found_by_a_shortest_path() {
     let unheard = "a failure did not reach exactly those that wait, in order";
     let faults = [
         (Fault::CancelForgotten, 1, unheard),
-        (Fault::DialsTooMany, 1, "more dials than waiters"),
+        (Fault::DialsTooMany, 1, "more dials than the waiters justify"),
         (Fault::FailureTellsOne, 3, unheard),
         (Fault::HopelessTellsNobody, 4, unheard),
         (Fault::KeepsRetired, 2, "the pool keeps something of nothing"),
         (Fault::LastFirst, 3, "served before one that came earlier"),
         (Fault::NoSecondDial, 2, "one waits without a dial or a tunnel"),
+        (Fault::OneDialOnly, 2, "fewer dials than the waiters justify"),
         (Fault::RoomOneMore, 2, "more streams than the tunnel has room for"),
         (Fault::RoomOnlyOnce, 1, "one waits for ever although every tunnel opens and every stream ends"),
         (Fault::WaitsBesideRoom, 3, "one waits although a tunnel of its key has room"),
