@@ -5,7 +5,8 @@
 //! say makes a scenario, and bytes that end early make a short one, so that bytes can be cut away to make it smaller.
 //!
 //! 1. [`Scenario::decode`] or [`Scenario::of_seed`] say what is going to happen.
-//! 2. [`Scenario::run`] does it, twice if asked, and says what was seen and which law was broken, if one was.
+//! 2. [`Scenario::run`] does it, [`Scenario::run_twice`] compares two runs, and both say what was seen and which law was
+//!    broken, if one was.
 
 mod plan;
 mod stage;

@@ -2,7 +2,7 @@
 //! and virtual time that jumps from one event to the next.
 //!
 //! Engines are driven through their public boundary only, as a production driver would. After every turn the laws of
-//! `world::law` are checked; [`World::finish`] ends everything and checks the rest.
+//! `world/law.rs` are checked; [`World::finish`] ends everything and checks the rest.
 #![expect(clippy::expect_used, reason = "a world is a test: what cannot be must fail it")]
 
 mod agenda;
