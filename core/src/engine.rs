@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use boundary::{CloseMode, Deadline, Input, Listener, Origin, Output, PodId, SocketId};
 use credentials::Credentials;
-use flow::{Flow, FlowId};
+use flow::{Flow, FlowId, Kind};
 use local::Pod;
 pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
@@ -130,8 +130,8 @@ impl Engine {
     pub fn accept(&mut self, now: Now, origin: Origin) -> SocketId {
         let now = self.clock(now);
         let socket = match origin.listener {
-            Listener::Outbound => self.accept_outbound(now, origin),
-            Listener::InboundPlaintext => self.accept_plaintext(now, origin),
+            Listener::Outbound => self.accept_connection(now, Kind::Outbound, origin),
+            Listener::InboundPlaintext => self.accept_connection(now, Kind::Plaintext, origin),
             Listener::InboundHbone => self.accept_tunnel(now, origin),
         };
         self.settle(now);

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::Engine;
-use super::boundary::{Listener, Origin, SocketId};
+use super::boundary::{Listener, Origin};
 use super::flow::{End, FlowId, Kind, Side, Waiting};
-use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::TunnelId;
 use crate::capture;
@@ -18,26 +17,6 @@ use crate::time::Now;
 
 impl Engine {
     /// A plain connection to a local pod (node.md row 68).
-    pub(super) fn accept_plaintext(&mut self, now: Now, origin: Origin) -> SocketId {
-        let id = self.new_flow(now, Kind::Plaintext, origin, origin.original.unwrap_or(origin.local));
-        let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Near), origin.pod, true));
-        if let Some(flow) = self.flows.get_mut(id) {
-            flow.near = End::Socket(socket);
-        }
-        self.dirty_sockets.insert(socket);
-        match (self.admit(), origin.original) {
-            (Err(fault), _) => self.fail(now, id, Reason::Failed(fault)),
-            (Ok(()), None) => {
-                self.fail(now, id, Reason::Failed(Fault::Route(capture::RouteFault::SelfCall)));
-            }
-            (Ok(()), Some(_)) => {
-                self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));
-                self.resume(now, id);
-            }
-        }
-        socket
-    }
-
     pub(super) fn admit_plaintext(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, original) = (flow.pod, flow.origin.peer, flow.connection.destination);

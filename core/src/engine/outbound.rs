@@ -20,8 +20,9 @@ use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
 impl Engine {
-    pub(super) fn accept_outbound(&mut self, now: Now, origin: Origin) -> SocketId {
-        let id = self.new_flow(now, Kind::Outbound, origin, origin.original.unwrap_or(origin.local));
+    /// A connection was accepted from an application of a local pod, or in clear for one (node.md rows 50 and 68).
+    pub(super) fn accept_connection(&mut self, now: Now, kind: Kind, origin: Origin) -> SocketId {
+        let id = self.new_flow(now, kind, origin, origin.original.unwrap_or(origin.local));
         let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Near), origin.pod, true));
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Socket(socket);
