@@ -132,7 +132,7 @@ impl Mux {
         if let Err(cause) = outcome {
             return self.cut(number, cause);
         }
-        if stream.full && stream.unsent() <= self.config.stream_queue_low {
+        if stream.full && stream.unsent() <= self.config.writable_at() {
             stream.full = false;
             self.events.push(MuxEvent::Writable { stream: stream.id() });
         }
