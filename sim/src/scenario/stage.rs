@@ -140,7 +140,7 @@ impl Stage {
         self.heal();
         self.everything_works();
         self.simulated = self.world.elapsed();
-        self.events = self.nodes.iter().map(|node| self.world.inputs(*node)).sum();
+        
         self.note(|_| "the end: all leave".to_owned());
         self.world.conclude();
     }
@@ -149,6 +149,7 @@ impl Stage {
     pub(super) fn leave(mut self, violation: Option<Violation>) -> Outcome {
         self.tell();
         let hash = self.hash();
+        self.events = self.nodes.iter().map(|node| self.world.inputs(*node)).sum();
         if let Some(violation) = &violation {
             self.note(|_| format!("VIOLATION {}", violation.message));
             self.world.abandon();
@@ -432,9 +433,9 @@ impl Stage {
 fn service(port: Port) -> Option<Serve> {
     let script = match port {
         Port::Echo => Script::echo(),
-        Port::Slow => Script::echo().reading(Reading::Slow(3000, Duration::from_millis(20))),
-        Port::Rude => Script::acts(&[Act::Receive(20_000), Act::Send(100), Act::Reset]),
-        Port::First => Script::acts(&[Act::Send(40_000), Act::Fin]),
+        Port::Slow => Script::echo().reading(Reading::Slow(1500, Duration::from_millis(20))),
+        Port::Rude => Script::acts(&[Act::Receive(4000), Act::Send(100), Act::Reset]),
+        Port::First => Script::acts(&[Act::Send(8000), Act::Fin]),
         Port::Silent => return Some(Serve::Silent),
         Port::Late => Script::acts(&[Act::AwaitEnd, Act::Pause(SECOND), Act::Send(LATE), Act::Fin]),
         Port::Closed => return None,
