@@ -10,6 +10,7 @@ use super::flow::{End, FlowId, Phase, Side};
 use super::timers::Timer;
 use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
+use crate::lies::Lies;
 use crate::telemetry::Event;
 use crate::time::Now;
 
@@ -90,7 +91,7 @@ impl SocketEntry {
     }
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Memory to read this socket's bytes into; empty where the engine wants none now. Valid until the next call that
     /// takes `&mut self`; follow with [`super::boundary::Input::Read`].
     pub fn read_space(&mut self, socket: SocketId) -> &mut [u8] {

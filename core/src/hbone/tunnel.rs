@@ -9,6 +9,7 @@ use super::mux::{Mux, MuxConfig, MuxEvent};
 use crate::engine::boundary::Slices;
 use crate::fault::Fault;
 use crate::identity::PeerIdentity;
+use crate::lies::{Honest, Lies};
 use crate::limit::Limits;
 use crate::time::WallTime;
 use crate::tls::{Session, TlsFault, TlsIdentity};
@@ -31,8 +32,9 @@ pub enum TunnelEvent {
 
 /// One HBONE connection, either side.
 #[derive(Debug)]
-pub struct Tunnel {
+pub struct Tunnel<L: Lies = Honest> {
     client: bool,
+    lies: L,
     session: Option<Session>,
     own_not_after: Option<WallTime>,
     mux: Mux,
@@ -49,20 +51,21 @@ pub struct Tunnel {
     lost: bool,
 }
 
-impl Tunnel {
+impl<L: Lies> Tunnel<L> {
     /// A tunnel that we dial.
-    pub fn client(limits: &Limits) -> Tunnel {
-        Tunnel::new(true, Mux::client(&mux_config(limits)), limits)
+    pub fn client(limits: &Limits, lies: &L) -> Tunnel<L> {
+        Tunnel::new(true, Mux::client(&mux_config(limits)), limits, lies)
     }
 
     /// A tunnel that a peer dials.
-    pub fn server(limits: &Limits) -> Tunnel {
-        Tunnel::new(false, Mux::server(&mux_config(limits)), limits)
+    pub fn server(limits: &Limits, lies: &L) -> Tunnel<L> {
+        Tunnel::new(false, Mux::server(&mux_config(limits)), limits, lies)
     }
 
-    fn new(client: bool, mux: Mux, limits: &Limits) -> Tunnel {
+    fn new(client: bool, mux: Mux, limits: &Limits, lies: &L) -> Tunnel<L> {
         Tunnel {
             client,
+            lies: lies.for_tunnel(client),
             session: None,
             own_not_after: None,
             mux,
@@ -98,6 +101,11 @@ impl Tunnel {
     /// The end of our own certificate's validity.
     pub fn own_not_after(&self) -> Option<WallTime> {
         self.own_not_after
+    }
+
+    /// The lies told on it.
+    pub(crate) fn lies(&self) -> &L {
+        &self.lies
     }
 
     /// The streams.
@@ -205,7 +213,10 @@ impl Tunnel {
         let before = self.output.len();
         let result = session.process(input, &mut self.plain, &mut self.output, PLAIN);
         let consumed = match result {
-            Ok(consumed) => consumed,
+            Ok(consumed) => {
+                self.lies.hears(&mut self.plain);
+                consumed
+            }
             Err(fault) => {
                 self.lose(self.tls_fault(fault));
                 return false;
@@ -269,7 +280,7 @@ impl Tunnel {
             while self.output.len() - self.written < self.output_limit && !self.mux.output().is_empty() {
                 let piece = self.mux.output();
                 let len = piece.len();
-                if let Err(fault) = session.encrypt(piece, &mut self.output) {
+                if let Err(fault) = session.encrypt(&self.lies.sends(piece), &mut self.output) {
                     self.lose(Fault::Tls(fault));
                     return true;
                 }
