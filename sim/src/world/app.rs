@@ -101,7 +101,7 @@ const HEADER: u64 = 8;
 const ECHO: usize = 64 << 10;
 
 /// The byte at an offset of a stream: it says whose it is.
-fn payload(stream: u64, offset: u64) -> u8 {
+pub(super) fn payload(stream: u64, offset: u64) -> u8 {
     if offset < HEADER {
         return stream.to_be_bytes()[offset as usize];
     }
