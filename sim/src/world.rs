@@ -7,9 +7,11 @@
 
 mod agenda;
 mod app;
+mod attacker;
 mod digest;
 mod host;
 mod law;
+mod machine;
 mod network;
 mod node;
 mod recording;
@@ -17,6 +19,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +35,17 @@ use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub use attacker::{AttackerId, Papers};
+pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
-pub(crate) use digest::Digest;
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
 use crate::crypto;
+use crate::liar::{Liar, Lie};
 use app::{App, Apps};
+use attacker::Attacker;
 use host::Host;
 use network::{Network, Owner, Via};
 use node::Node;
@@ -59,6 +65,9 @@ pub struct World {
     nodes: Vec<Node>,
     hosts: Vec<Host>,
     apps: Apps,
+    attackers: Vec<Attacker>,
+    /// Attackers that have something to do.
+    busy: BTreeSet<AttackerId>,
     authority: Authority,
     facts: Arc<Snapshot>,
     finished: bool,
@@ -91,6 +100,8 @@ impl World {
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
+            attackers: Vec::new(),
+            busy: BTreeSet::new(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
             lifetime: Duration::from_secs(24 * 3600),
@@ -100,6 +111,15 @@ impl World {
 
     /// Adds a node without pods.
     pub fn node(&mut self) -> NodeId {
+        self.add_node(None)
+    }
+
+    /// Adds a node without pods that lies to its peers. The laws hold for all others.
+    pub fn liar(&mut self, lies: Vec<Lie>) -> NodeId {
+        self.add_node(Some(Liar::new(lies)))
+    }
+
+    fn add_node(&mut self, liar: Option<Liar>) -> NodeId {
         let number = self.nodes.len();
         let seed = self.seed.child(&format!("node {number}"));
         let config = Config {
@@ -113,7 +133,8 @@ impl World {
             join: true,
         };
         let draws = seed.child("tls").draws();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, self.replays));
+        let recorded = self.replays && liar.is_none();
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -341,6 +362,10 @@ impl World {
             self.run_app(app);
             return true;
         }
+        if let Some(attacker) = self.busy.pop_first() {
+            self.attackers[attacker.0].run(&mut self.net);
+            return true;
+        }
         let now = self.now();
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
@@ -379,6 +404,9 @@ impl World {
             match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
                 Some(Owner::App(app)) => {
                     self.apps.ready.insert(app);
+                }
+                Some(Owner::Attacker(attacker)) => {
+                    self.busy.insert(attacker);
                 }
                 Some(Owner::Node(node, socket)) => {
                     self.nodes[node.0].ready.insert(socket);

@@ -12,9 +12,7 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{
-    Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
-};
+use crate::world::{Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
@@ -140,7 +138,7 @@ impl Stage {
         self.heal();
         self.everything_works();
         self.simulated = self.world.elapsed();
-        
+
         self.note(|_| "the end: all leave".to_owned());
         self.world.conclude();
     }
@@ -334,10 +332,12 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
-        let there =
-            |number: usize| self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone);
+        let there = |number: usize| {
+            self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+        };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
-        let mut pairs: Vec<(usize, usize)> = first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
+        let mut pairs: Vec<(usize, usize)> =
+            first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
         for made in self.calls.iter().rev() {
             let pair = (made.from, made.to);
             if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) {
@@ -442,4 +442,3 @@ fn service(port: Port) -> Option<Serve> {
     };
     Some(Serve::Script(script))
 }
-

@@ -11,6 +11,7 @@ use culvert_core::time::Time;
 
 use super::agenda::{Agenda, Happening};
 use super::app::AppId;
+use super::attacker::AttackerId;
 use super::node::NodeId;
 use culvert_core::engine::boundary::{Origin, SocketId};
 
@@ -49,6 +50,7 @@ pub(super) enum Segment {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Owner {
     App(AppId),
+    Attacker(AttackerId),
     /// Accepted by the kernel, not yet by the process, which is stopped.
     Backlog(NodeId, Origin),
     Nobody,
@@ -261,7 +263,8 @@ impl Network {
         space[split..len].copy_from_slice(&back[..len - split]);
         end.inbox.drain(..len);
         // Whoever waited to write can do so now, if this is what it waited for.
-        let (free, enough) = (self.capacity.saturating_sub(end.inbox.len() + end.in_flight), self.capacity / 4);
+        let (free, enough) =
+            (self.capacity.saturating_sub(end.inbox.len() + end.in_flight), self.capacity / 4);
         if free >= enough && free.saturating_sub(len) < enough {
             self.woken.insert((id, side.other()));
         }
@@ -411,7 +414,11 @@ impl Network {
                     Owner::Node(owner, _) | Owner::Backlog(owner, _) if owner == node => {
                         ends.push((*id, side))
                     }
-                    Owner::App(_) | Owner::Backlog(..) | Owner::Node(..) | Owner::Nobody => {}
+                    Owner::App(_)
+                    | Owner::Attacker(_)
+                    | Owner::Backlog(..)
+                    | Owner::Node(..)
+                    | Owner::Nobody => {}
                 }
             }
         }
