@@ -2,6 +2,7 @@
 
 mod abort;
 mod arrival;
+mod attacker;
 mod dial;
 mod ending;
 mod liar;
