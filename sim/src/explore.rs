@@ -9,20 +9,21 @@
 mod canonical;
 mod hold;
 mod pool;
+mod search;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 /// A state machine and what must hold in each of its states.
 ///
 /// `Hash` must cover all that decides what the machine does next; see [`explore`] for how ids are hashed.
-pub trait Machine: Clone + Hash {
+pub trait Machine: Clone + Hash + Send + Sync {
     /// One event.
-    type Step: Clone + Debug + Display;
+    type Step: Clone + Debug + Display + Send + Sync;
 
     /// Every event that can happen now.
     fn steps(&self) -> Vec<Self::Step>;
@@ -76,60 +77,27 @@ pub struct Exploration<S> {
     pub counterexample: Option<Counterexample<S>>,
 }
 
-/// A state's way from the start: its parent's index and the event between; absent for the start.
-struct Ways<S>(Vec<Option<(usize, S)>>);
+/// How far an exploration goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Events from the start at most.
+    pub depth: usize,
+    /// States at which it stops, give or take a few thousand.
+    pub states: usize,
+    /// Threads, which change nothing but the time; one where absent.
+    pub jobs: Option<NonZeroUsize>,
+}
 
-impl<S: Clone> Ways<S> {
-    fn path(&self, mut at: usize, last: Option<S>) -> Vec<S> {
-        let mut path: Vec<S> = last.into_iter().collect();
-        while let Some(Some((parent, step))) = self.0.get(at) {
-            path.push(step.clone());
-            at = *parent;
-        }
-        path.reverse();
-        path
+impl From<usize> for Bounds {
+    /// As deep as that, on one thread.
+    fn from(depth: usize) -> Bounds {
+        Bounds { depth, states: usize::MAX, jobs: None }
     }
 }
 
-/// Visits every state that at most `depth` events lead to, breadth first, until a violation.
-pub fn explore<M: Machine>(start: M, depth: usize) -> Exploration<M::Step> {
-    let mut seen = BTreeSet::from([canonical::hash_of(&start)]);
-    let mut ways = Ways(vec![None]);
-    let mut found =
-        Exploration { states: 1, transitions: 0, depth: 0, complete: false, counterexample: None };
-    if let Err(violation) = start.check() {
-        found.counterexample = Some(Counterexample { path: Vec::new(), violation });
-        return found;
-    }
-    let mut frontier = vec![(start, 0)];
-    for level in 1..=depth {
-        let mut next = Vec::new();
-        for (state, at) in frontier {
-            for step in state.steps() {
-                found.transitions += 1;
-                let mut reached = state.clone();
-                let outcome = reached.apply(&step);
-                if outcome.is_ok() && (!reached.in_scope() || !seen.insert(canonical::hash_of(&reached))) {
-                    continue;
-                }
-                if let Err(violation) = outcome.and_then(|()| reached.check()) {
-                    let path = ways.path(at, Some(step));
-                    found.counterexample = Some(Counterexample { path, violation });
-                    return found;
-                }
-                found.states += 1;
-                found.depth = level;
-                next.push((reached, ways.0.len()));
-                ways.0.push(Some((at, step)));
-            }
-        }
-        frontier = next;
-        if frontier.is_empty() {
-            break;
-        }
-    }
-    found.complete = frontier.is_empty();
-    found
+/// Visits every state that `bounds` permit, breadth first, until a violation.
+pub fn explore<M: Machine>(start: M, bounds: impl Into<Bounds>) -> Exploration<M::Step> {
+    search::search(start, &bounds.into())
 }
 
 /// A machine that [`run`] knows.
