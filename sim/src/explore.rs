@@ -12,6 +12,7 @@ mod pool;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
@@ -163,8 +164,10 @@ pub enum RunError {
 /// # Errors
 ///
 /// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
-pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary, RunError> {
+pub fn run(machine: &str, bounds: impl Into<Bounds>, out: &mut impl Write) -> Result<Summary, RunError> {
+    let depth = bounds.into();
     match machine {
+        SCRIPTS => play_scripts(out),
         "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), depth), out),
         "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), depth), out),
         "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), depth), out),
@@ -172,6 +175,30 @@ pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary,
         "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), depth), out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
     }
+}
+
+/// The name under which [`run`] plays random scripts on the model of a tunnel and on real muxes.
+pub const SCRIPTS: &str = "tunnel-scripts";
+
+/// Scripts that [`run`] plays under that name.
+const SCRIPT_COUNT: usize = 100_000;
+
+fn play_scripts(out: &mut impl Write) -> Result<Summary, RunError> {
+    let (violation, scripts) = match tunnel::script::play(0, SCRIPT_COUNT) {
+        Ok(played) => {
+            let events: usize = played.seen.values().sum();
+            let (scripts, steps) = (played.scripts, played.steps);
+            writeln!(out, "{SCRIPTS}: {scripts} scripts, {steps} steps, {events} events and refusals")?;
+            let never = played.never_seen();
+            let blind = (!never.is_empty()).then(|| Violation(format!("never seen: {}", never.join(", "))));
+            (blind, scripts)
+        }
+        Err(difference) => {
+            writeln!(out, "{SCRIPTS}: the model and the mux differ:\n{difference}")?;
+            (Some(Violation("the model and the mux differ".to_owned())), 0)
+        }
+    };
+    Ok(Summary { states: 0, transitions: scripts, depth: 0, complete: false, violation })
 }
 
 fn report<S: Display>(name: &str, found: &Exploration<S>, out: &mut impl Write) -> Result<Summary, RunError> {
