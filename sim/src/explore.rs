@@ -12,6 +12,7 @@ mod pool;
 mod search;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod tunnel;
 
 use std::fmt::{Debug, Display};
@@ -108,29 +109,54 @@ pub struct Known {
     pub name: &'static str,
     /// What is explored, in one line.
     pub says: &'static str,
-    /// Depth at which nothing in scope is left unseen.
+    /// Depth to which a campaign goes; where that is 40, nothing in scope is left unseen.
     pub depth: usize,
+    /// States at which a campaign stops.
+    pub states: usize,
+}
+
+/// No machine in scope is deeper.
+const WHOLE: usize = 40;
+
+const fn known(name: &'static str, depth: usize, states: usize, says: &'static str) -> Known {
+    Known { name, says, depth, states }
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 5] = [
-    Known {
-        name: "policy-hold",
-        says: "policies, workload and time come in any order; connections are judged as they do",
-        depth: 40,
-    },
-    Known {
-        name: "policy-late",
-        says: "the same where several changes of facts are heard as one",
-        depth: 40,
-    },
-    Known {
-        name: "pool",
-        says: "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
-        depth: 40,
-    },
-    Known { name: "pool-deep", says: "the same with one key that has more tunnels", depth: 40 },
-    Known { name: "pool-drain", says: "the same with a drain and its deadline", depth: 40 },
+pub const MACHINES: [Known; 8] = [
+    known(
+        "drain",
+        WHOLE,
+        2_000_000,
+        "connections over a pool of two-ended tunnels while the server's node or the client's drains and ends",
+    ),
+    known(
+        "goaway",
+        WHOLE,
+        3_000_000,
+        "the same while servers drain, end, limit and lose single tunnels: GOAWAY twice, and with streams above its last",
+    ),
+    known(
+        "policy-hold",
+        WHOLE,
+        usize::MAX,
+        "policies, workload and time come in any order; connections are judged as they do",
+    ),
+    known("policy-late", WHOLE, usize::MAX, "the same where several changes of facts are heard as one"),
+    known(
+        "pool",
+        WHOLE,
+        usize::MAX,
+        "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
+    ),
+    known("pool-deep", WHOLE, usize::MAX, "the same with one key that has more tunnels"),
+    known("pool-drain", WHOLE, usize::MAX, "the same with a drain and its deadline"),
+    known(
+        "rotation",
+        WHOLE,
+        2_000_000,
+        "connections over a pool of two-ended tunnels while credentials of both ends expire and ours is rotated",
+    ),
 ];
 
 /// A finished run.
@@ -165,14 +191,17 @@ pub enum RunError {
 ///
 /// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
 pub fn run(machine: &str, bounds: impl Into<Bounds>, out: &mut impl Write) -> Result<Summary, RunError> {
-    let depth = bounds.into();
+    let bounds = bounds.into();
     match machine {
         SCRIPTS => play_scripts(out),
-        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), depth), out),
-        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), depth), out),
-        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), depth), out),
-        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), depth), out),
-        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), depth), out),
+        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), bounds), out),
+        "drain" => report(machine, &explore(traffic::shipped(traffic::DRAIN), bounds), out),
+        "goaway" => report(machine, &explore(traffic::shipped(traffic::GOAWAY), bounds), out),
+        "rotation" => report(machine, &explore(traffic::shipped(traffic::ROTATION), bounds), out),
+        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), bounds), out),
+        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), bounds), out),
+        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), bounds), out),
+        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), bounds), out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
     }
 }

@@ -178,6 +178,21 @@ impl Link {
         (client, server)
     }
 
+    /// Frames that nobody will take are gone.
+    pub(super) fn drop_unheard(&mut self) {
+        if self.client.is_over() {
+            self.to_client.clear();
+        }
+        if self.server.is_over() {
+            self.to_server.clear();
+        }
+    }
+
+    /// Whether the server has changed its limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.client.is_limited() || self.to_client.iter().any(|frame| matches!(frame, Frame::Limit { .. }))
+    }
+
     /// Every stream that is named anywhere.
     fn named(&self) -> u128 {
         let frames =
@@ -193,17 +208,18 @@ fn bit(stream: StreamNumber) -> u128 {
 
 /// New names, in the order of the old ones and without gaps, so that states that differ in names alone hash alike.
 #[derive(Clone, Copy)]
-struct Names(u128);
+pub(super) struct Names(u128);
 
 impl Names {
-    fn of(self, stream: StreamNumber) -> u8 {
+    pub(super) fn of(self, stream: StreamNumber) -> u8 {
         let below = bit(stream).wrapping_sub(1);
         if stream == ANY { ANY } else { (self.0 & below).count_ones() as u8 }
     }
 }
 
-impl Hash for Link {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl Link {
+    /// Hashes under new names of streams, which are returned.
+    pub(super) fn hash_renamed<H: Hasher>(&self, state: &mut H) -> Names {
         let names = Names(self.named());
         self.client.hash_named(names, state);
         self.server.hash_named(names, state);
@@ -211,6 +227,7 @@ impl Hash for Link {
             frames.len().hash(state);
             frames.iter().for_each(|frame| frame.renamed(names).hash(state));
         }
+        names
     }
 }
 

@@ -61,6 +61,26 @@ impl End {
         self.over
     }
 
+    pub(in crate::explore) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// Whether the peer has sent GOAWAY.
+    pub(in crate::explore) fn was_told_to_go(&self) -> bool {
+        self.goaway.is_some()
+    }
+
+    /// Whether the peer permits fewer streams than at first.
+    pub(in crate::explore) fn is_limited(&self) -> bool {
+        self.peer_max != self.bounds.streams
+    }
+
+    /// Every stream that is open, whether it is owed an answer, and whether it can send.
+    pub(in crate::explore) fn served(&self) -> impl Iterator<Item = (StreamNumber, bool, bool)> {
+        let open = self.streams.iter().filter(|(_, stream)| !stream.over);
+        open.map(|(number, stream)| (*number, stream.head == Head::Owed, stream.can_send()))
+    }
+
     /// Streams that are open.
     pub(in crate::explore) fn open_streams(&self) -> u8 {
         self.streams.values().filter(|stream| !stream.over).count() as u8
