@@ -9,6 +9,7 @@ pub mod identity;
 pub mod limit;
 pub mod mesh;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod seed;
 mod slots;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! Writes the seed corpora: `seeds DIRECTORY`.
 
+mod proxy;
 mod script;
 mod text;
 
@@ -22,6 +23,9 @@ fn main() -> io::Result<()> {
     write(directory, "baggage", "many", vec!["a=b"; 65].join(",").as_bytes())?;
     for (name, certificate) in peers::certificates() {
         write(directory, "svid_der", name, &certificate)?;
+    }
+    for (name, header) in proxy::headers() {
+        write(directory, "proxy_protocol", name, &header)?;
     }
     for (name, body) in script::mux() {
         write_script(directory, "mux_bytes", name, &body)?;
