@@ -193,6 +193,8 @@ mod tests {
     use super::*;
     use quickcheck::{Arbitrary, Gen, quickcheck};
 
+    const NONE: [u32; 0] = [];
+
     fn pool() -> Pool<u8, u32, u32> {
         Pool::new(PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 3, waiters_per_key: 5 })
     }
@@ -249,6 +251,80 @@ mod tests {
         assert_eq!(pool.acquire(&1, 5), Acquired::Full);
         pool.cancelled(0);
         assert_eq!(pool.acquire(&1, 6), Acquired::Waiting);
+    }
+
+    #[test]
+    fn room_is_counted_down_and_belongs_to_its_own_tunnel() {
+        let mut pool = pool();
+        for waiter in 0..2 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        pool.dialling(&1, 100);
+        pool.dialling(&1, 101);
+        assert_eq!(pool.has_room(100, 1), [0]);
+        assert_eq!(pool.has_room(101, 2), [1]);
+        assert_eq!(pool.acquire(&1, 2), Acquired::Tunnel(101));
+        assert_eq!(pool.acquire(&1, 3), Acquired::Waiting, "101 had room for one more");
+        assert_eq!(pool.has_room(100, 2), [3]);
+        assert_eq!(pool.acquire(&1, 4), Acquired::Tunnel(100));
+        assert_eq!(pool.acquire(&1, 5), Acquired::Waiting);
+        // Told anew, room replaces what was known; it does not come on top.
+        assert_eq!(pool.has_room(101, 3), [5]);
+        assert_eq!(pool.has_room(101, 1), NONE);
+        assert_eq!(pool.acquire(&1, 6), Acquired::Tunnel(101));
+        assert_eq!(pool.acquire(&1, 7), Acquired::Waiting);
+    }
+
+    #[test]
+    fn dials_and_open_tunnels_are_bounded_together() {
+        let mut pool = pool();
+        pool.dialling(&1, 100);
+        assert_eq!(pool.has_room(100, 0), NONE);
+        for waiter in 0..5 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        pool.dialling(&1, 101);
+        assert_eq!(pool.dials_wanted(&1), 1, "one is open, one is dialled, three are the bound");
+        pool.dialling(&1, 102);
+        assert_eq!(pool.dials_wanted(&1), 0);
+        assert_eq!(pool.dials_wanted(&2), 0, "nobody waits there");
+    }
+
+    #[test]
+    fn where_no_dial_can_start_all_that_wait_are_told() {
+        let mut pool = pool();
+        for waiter in 0..3 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        assert_eq!(pool.acquire(&2, 3), Acquired::Waiting);
+        assert_eq!(pool.hopeless(&1), [0, 1, 2]);
+        assert_eq!(pool.hopeless(&1), NONE);
+        assert_eq!(pool.counts(), (1, 1), "the other key has its waiter, and nothing is kept of the first");
+        pool.cancelled(0);
+        assert_eq!(pool.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_key_is_kept_while_anything_of_it_is_alive() {
+        let mut pool = pool();
+        assert_eq!(pool.acquire(&1, 1), Acquired::Waiting);
+        pool.dialling(&1, 100);
+        assert!(pool.knows(100) && !pool.knows(101));
+        pool.cancelled(1);
+        assert_eq!(pool.counts(), (1, 0), "a dial is under way");
+        assert_eq!(pool.has_room(100, 2), NONE);
+        assert_eq!(pool.hopeless(&1), NONE);
+        assert_eq!(pool.acquire(&1, 2), Acquired::Tunnel(100), "an open tunnel outlives those that waited");
+        pool.dialling(&1, 101);
+        assert_eq!(pool.acquire(&1, 3), Acquired::Tunnel(100));
+        assert_eq!(pool.acquire(&1, 4), Acquired::Waiting);
+        assert_eq!(pool.retired(100), Some(1));
+        assert_eq!(pool.retired(100), None);
+        assert!(!pool.knows(100));
+        assert_eq!(pool.retired(101), Some(1));
+        assert_eq!(pool.counts(), (1, 1), "somebody waits");
+        pool.cancelled(4);
+        assert_eq!(pool.counts(), (0, 0));
     }
 
     #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ mod abort;
 mod arrival;
 mod dial;
 mod ending;
+mod interest;
 mod memory;
 mod mesh;
 mod policy;
