@@ -327,6 +327,16 @@ mod tests {
         assert_eq!(pool.counts(), (0, 0));
     }
 
+    /// A key of many whose hash has two bits: what tells keys apart by their hash mixes these up.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Colliding(u8);
+
+    impl std::hash::Hash for Colliding {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            state.write_u8(self.0 & 3);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Acquire(u8),
@@ -352,6 +362,31 @@ mod tests {
     }
 
     quickcheck! {
+        /// Attack A29: equality decides which pool somebody is in, whatever hashes say.
+        fn keys_whose_hashes_collide_share_no_tunnel(steps: Vec<(u8, bool, u8)>) -> bool {
+            let limits = PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 2, waiters_per_key: 3 };
+            let mut pool: Pool<Colliding, (Colliding, u32), (Colliding, u32)> = Pool::new(limits);
+            let mut tunnels: Vec<(Colliding, u32)> = Vec::new();
+            let own = |key: Colliding, got: &[(Colliding, u32)]| got.iter().all(|waiter| waiter.0 == key);
+            (0..).zip(steps).all(|(number, (key, acquires, room))| {
+                let key = Colliding(key % 32);
+                let fair = match acquires {
+                    true => !matches!(pool.acquire(&key, (key, number)), Acquired::Tunnel(t) if t.0 != key),
+                    false => match tunnels.get(usize::from(room) % (tunnels.len() + 1)).copied() {
+                        Some(tunnel) if room % 5 == 0 => own(tunnel.0, &pool.failed(tunnel)),
+                        Some(tunnel) if room % 5 == 1 => pool.retired(tunnel).is_none_or(|key| key == tunnel.0),
+                        Some(tunnel) => own(tunnel.0, &pool.has_room(tunnel, usize::from(room % 4))),
+                        None => own(key, &pool.hopeless(&key)),
+                    },
+                };
+                for _ in 0..pool.dials_wanted(&key) {
+                    pool.dialling(&key, (key, number));
+                    tunnels.push((key, number));
+                }
+                fair
+            })
+        }
+
         /// Every waiter has exactly one outcome, and a quiescent pool keeps nothing.
         fn no_waiter_is_lost_or_served_twice(steps: Vec<Step>) -> bool {
             let mut pool = pool();
