@@ -185,9 +185,12 @@ pub struct CulvertProcess {
     _dir: tempfile::TempDir,
 }
 
+/// An event, and the number of the worker that reported it.
+type Reported = (usize, Event);
+
 /// Everything that a node reported, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Events(Arc<(Mutex<Vec<(usize, Event)>>, Condvar)>);
+pub struct Events(Arc<(Mutex<Vec<Reported>>, Condvar)>);
 
 impl Events {
     fn push(&self, worker: usize, event: Event) {
@@ -201,7 +204,7 @@ impl Events {
     }
 
     /// Those so far, each with the number of the worker that reported it.
-    pub fn by_worker(&self) -> Vec<(usize, Event)> {
+    pub fn by_worker(&self) -> Vec<Reported> {
         self.0.0.lock().unwrap().clone()
     }
 
