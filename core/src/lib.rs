@@ -10,6 +10,7 @@ pub mod lies;
 pub mod limit;
 pub mod mesh;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod seed;
 mod slots;
 pub mod telemetry;
