@@ -57,6 +57,10 @@ impl Engine {
                 affected.extend(flows);
             }
         }
+        planted!(DiallingNotJudged => {
+            affected.retain(|id| self.flows.get(*id).is_some_and(|flow| flow.phase != Phase::Dialling));
+        });
+        planted!(LiveNotJudged => affected.clear());
         self.stale.extend(&affected);
         // Drivers must hear that they are not read meanwhile: one that comes to read and gets no space is woken again only
         // by interest that returns.
@@ -141,6 +145,7 @@ impl Engine {
 
     /// A policy that was referenced did not arrive in time: deny (node.md B5).
     pub(super) fn hold_expired(&mut self, now: Now, id: FlowId) {
+        planted!(HeldForEver => return);
         let Some(flow) = self.flows.get(id) else { return };
         let missing = flow
             .judged_at

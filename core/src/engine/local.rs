@@ -139,6 +139,9 @@ impl Engine {
 
     pub(super) fn drain_deadline(&mut self, now: Now) {
         for flow in self.flows.keys() {
+            planted!(DrainSparesHalfClosed => if self.flows.get(flow).is_some_and(|f| f.ended.near != f.ended.far) {
+                continue;
+            });
             self.fail(now, flow, Reason::Failed(Fault::Drain));
         }
         for socket in self.sockets.keys() {

@@ -175,6 +175,26 @@ impl Engine {
             peer: to.peer,
             destination: to.destination.uid.clone(),
         };
+        planted!(
+            KeyByHash,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| crate::planted::weak_hash(other) == crate::planted::weak_hash(&key))
+                .cloned()
+                .unwrap_or(key)
+        );
+        planted!(
+            IdentityNotInKey,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| (other.peer, &other.destination) == (key.peer, &key.destination))
+                .cloned()
+                .unwrap_or(key)
+        );
         self.learn(id, |c| {
             c.path = Path::Hbone;
             c.hbone = Some(to.peer);
@@ -226,6 +246,10 @@ impl Engine {
         let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
             return self.wait(id, Waiting::Facts);
         };
+        planted!(LocalPathUnjudged => {
+            self.learn(id, |c| c.path = Path::Local);
+            return self.connect_far(now, id, pod, to.target, None);
+        });
         let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
         if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
             return;
@@ -327,6 +351,7 @@ impl Engine {
 
     /// A credential that flows waited for cannot be had.
     pub(super) fn credential_failed(&mut self, now: Now, id: &SpiffeId, fault: &IdentityFault) {
+        planted!(RefusalNotTold => return);
         let waiting: Vec<FlowId> = self
             .waiting
             .iter()

@@ -105,6 +105,7 @@ impl TunnelEntry {
 
     /// Fails where either certificate is past its end: it then takes no new streams, whatever its timer has yet to notice.
     pub(super) fn expired(&self, wall: WallTime) -> Result<(), IdentityFault> {
+        planted!(ExpiredStillUsed => return Ok(()));
         let own = self.tunnel.own_not_after();
         match self.peer.iter().map(|peer| peer.not_after).chain(own).min() {
             Some(not_after) if not_after < wall => Err(IdentityFault::Expired { not_after, now: wall }),
@@ -306,6 +307,7 @@ impl Engine {
         if entry.heard_end {
             return self.remove_tunnel(id, CloseMode::Graceful);
         }
+        planted!(LingerSkipped => return self.remove_tunnel(id, CloseMode::Abort));
         entry.phase = TunnelPhase::Lingering;
         self.outputs.push_back(Output::Finish { socket: entry.socket });
         self.dirty_sockets.insert(entry.socket);
@@ -324,6 +326,9 @@ impl Engine {
 
     /// The handshake is done: nothing of a stream is sent before the identity is the one expected.
     fn tunnel_authenticated(&mut self, now: Now, id: TunnelId, peer: PeerIdentity) {
+        planted!(WrongPeerTaken => if let Some(key) = self.tunnels.get_mut(id).and_then(|t| t.key.as_mut()) {
+            key.expected.push(peer.id.clone());
+        });
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         if let Some(key) = &entry.key
             && !key.expected.contains(&peer.id)
@@ -469,6 +474,9 @@ impl Engine {
             return;
         }
         entry.retired = true;
+        planted!(DrainWithoutGoaway => if entry.key.is_none() {
+            return;
+        });
         let key = entry.key.clone();
         if key.is_none() {
             entry.tunnel.mux_mut().graceful_shutdown();
@@ -485,6 +493,7 @@ impl Engine {
 
     /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3).
     pub(super) fn retire_tunnels_of(&mut self, now: Now, own: &SpiffeId) {
+        planted!(RotationKeepsTunnels => return);
         for id in self.tunnels.keys() {
             if self.tunnels.get(id).is_some_and(|t| t.own.as_ref() == Some(own)) {
                 self.retire_tunnel(now, id);
@@ -494,6 +503,7 @@ impl Engine {
 
     /// A destination is gone, or is another workload now (node.md B3).
     pub(super) fn close_tunnels_to(&mut self, now: Now, removed: &std::collections::BTreeSet<Uid>) {
+        planted!(TunnelsOutliveWorkload => return);
         for id in self.tunnels.keys() {
             let gone = self
                 .tunnels
