@@ -18,7 +18,7 @@ use campaign::{Campaign, Runs};
 use summary::Summary;
 
 /// Seeds that `culvert sim bench` measures.
-const BENCH_SEEDS: u64 = 12;
+const BENCH_SEEDS: u64 = 2000;
 
 /// Runs one of the simulator's commands to its end.
 pub(crate) fn run(command: &SimCommand) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod app;
+mod digest;
 mod host;
 mod law;
 mod network;
@@ -33,7 +34,7 @@ use culvert_core::time::{Now, Time, WallTime};
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
-pub(crate) use recording::{FNV_OFFSET, fnv};
+pub(crate) use digest::Digest;
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
@@ -62,7 +63,7 @@ pub struct World {
     facts: Arc<Snapshot>,
     finished: bool,
     lifetime: Duration,
-    /// Whether recordings are replayed at the end, which needs memory for every byte.
+    /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
 }
 
@@ -112,7 +113,7 @@ impl World {
             join: true,
         };
         let draws = seed.child("tls").draws();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws));
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, self.replays));
         NodeId(number)
     }
 
@@ -141,7 +142,7 @@ impl World {
         self.net.capacity = bytes;
     }
 
-    /// Keeps no recording's replay for the end: for worlds that move very much.
+    /// Nodes added from here on are not recorded, and E1 is not checked of them: for worlds that move much, and many worlds.
     pub fn without_replay(&mut self) {
         self.replays = false;
     }
@@ -264,9 +265,14 @@ impl World {
         self.nodes[node.0].joins
     }
 
-    /// What went into a node's engine.
-    pub fn recording(&self, node: NodeId) -> &Recording {
-        &self.nodes[node.0].recording
+    /// What went into a node's engine, if it was recorded.
+    pub fn recording(&self, node: NodeId) -> Option<&Recording> {
+        self.nodes[node.0].recording.as_ref()
+    }
+
+    /// How many inputs a node's engine took.
+    pub fn inputs(&self, node: NodeId) -> usize {
+        self.nodes[node.0].inputs
     }
 
     /// What came out of a node's engine.

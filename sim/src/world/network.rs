@@ -255,9 +255,11 @@ impl Network {
             };
         }
         let len = most.min(end.inbox.len());
-        for (to, from) in space.iter_mut().zip(end.inbox.drain(..len)) {
-            *to = from;
-        }
+        let (front, back) = end.inbox.as_slices();
+        let split = len.min(front.len());
+        space[..split].copy_from_slice(&front[..split]);
+        space[split..len].copy_from_slice(&back[..len - split]);
+        end.inbox.drain(..len);
         self.woken.insert((id, side.other()));
         Ok(len)
     }
@@ -273,7 +275,10 @@ impl Network {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let most = self.chopped(room);
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
+        let mut bytes = Vec::new();
+        for slice in slices {
+            bytes.extend_from_slice(slice.get(..most - bytes.len()).unwrap_or(slice));
+        }
         let len = bytes.len();
         if let Some(wire) = self.wires.get_mut(&id) {
             wire.end_mut(side.other()).in_flight += len;
