@@ -69,7 +69,7 @@ bugs! {
     /// A reset after END_STREAM destroys what came before it.
     ResetAfterEndDestroys: "B6", WorldTest("ending::bytes_and_fin_come_before_a_reset_that_follows_the_end_of_the_stream");
     /// What a sender wrote before its reset is not delivered.
-    LastBytesDropped: "B6", WorldTest("abort::whatever_aborts_a_connection_the_other_end_gets_connect_error");
+    LastBytesDropped: "B6", WorldTest("sweep::a_drain_ends_once_what_was_left_is_delivered");
     /// Half of what an application took gives no credit back.
     CreditLeaks: "L3", Scenarios;
     /// Credit is given back when bytes arrive, not when they were taken.
@@ -81,9 +81,7 @@ bugs! {
     /// A source that was not read for a full queue is not read again.
     ReaderNotWoken: "L3", Scenarios;
     /// A connection that moved bytes has no timer any more.
-    TimerNotRearmed: "L1", Scenarios;
-    /// The socket of a tunnel is closed with its last bytes, before the peer's FIN.
-    LingerSkipped: "B6", WorldTest("ending::a_retired_tunnel_delivers_what_its_last_connection_has_queued");
+    TimerNotRearmed: "L1", WorldTest("ending::bytes_put_off_the_idle_timers");
 
     // Tunnels.
     /// The verified identity of a server is not compared with the expected one.
@@ -100,7 +98,7 @@ bugs! {
     IdentityNotInKey: "S7", Scenarios;
     /// A PING without an answer has no deadline.
     PeerNeverDead: "L8", WorldTest("ending::a_blackholed_tunnel_is_noticed_by_ping_though_nobody_sends");
-    /// A CONNECT that may have been processed is made again.
+    /// A CONNECT is made again when its tunnel is lost, though it may have been processed.
     RetryOfAny: "S17", WorldTest("abort::a_connect_that_may_have_been_processed_is_not_repeated");
     /// The end of a drain spares connections that are half closed.
     DrainSparesHalfClosed: "L7", Scenarios;
@@ -127,13 +125,13 @@ bugs! {
     /// A stream that was reset counts as open for ever.
     StreamSlotLeaks: "R2", Scenarios;
     /// The window of the connection does not grow by what stalled streams hold.
-    ConnectionWindowFixed: "R4", WorldTest("memory::the_last_of_a_hundred_is_served_while_the_others_do_not_read");
+    ConnectionWindowFixed: "R4", CoreTest("hbone::mux::tests::limit::ninety_nine_stalled_streams_do_not_stop_the_last");
     /// A stream that stalled under a lowered window is not looked at again.
-    LoweredWindowStalls: "S15", CoreTest("hbone::mux::tests::limit::");
+    LoweredWindowStalls: "S15", CoreTest("hbone::mux::tests::limit::a_window_lowered_after_all_is_released_does_not_stall");
     /// A queue that was full and has drained is told to nobody.
     WritableNotTold: "L3", Scenarios;
     /// A connection that was truncated passes for one that ended in order.
-    TruncationAsEnd: "A10", CoreTest("hbone::tunnel::tests::");
+    TruncationAsEnd: "A10", CoreTest("hbone::mux::tests::ending::truncation_is_no_end");
 
     // The pool.
     /// The failure of a dial reaches the first of its waiters only.
@@ -159,7 +157,7 @@ bugs! {
     /// Policies of a namespace are not heard of when they change.
     NamespaceUnheard: "S6", Machine("policy-hold", 4);
     /// Of several changes heard as one, the policies of the later ones are lost.
-    MergeForgetsPolicies: "S13", Machine("policy-late", 4);
+    MergeForgetsPolicies: "S13", CoreTest("mesh::snapshot::tests::changes_merge_to_what_they_were_apart");
     /// A workload that is gone is still found by its address.
     RemovedStaysIndexed: "S13", Scenarios;
 

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod app;
+mod denial;
 mod digest;
 mod host;
 mod law;
@@ -32,9 +33,9 @@ use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
-pub(crate) use digest::Digest;
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
@@ -62,6 +63,7 @@ pub struct World {
     authority: Authority,
     facts: Arc<Snapshot>,
     finished: bool,
+    denials: denial::Denials,
     lifetime: Duration,
     /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
@@ -93,6 +95,7 @@ impl World {
             apps: Apps::default(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            denials: denial::Denials::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -323,6 +326,7 @@ impl World {
     fn turn(&mut self) {
         for _ in 0..TURNS {
             if !self.progress() {
+                self.check_drains();
                 return self.check();
             }
         }

@@ -161,7 +161,6 @@ impl Engine {
             && self.sockets.len() == 0;
         if over && !self.drained {
             self.drained = true;
-            self.timers.clear(Timer::Drain);
             self.report(Event::Drained);
         }
     }

@@ -246,11 +246,11 @@ impl Engine {
         let Some(&pod) = self.pod_of_uid.get(&to.destination.uid) else {
             return self.wait(id, Waiting::Facts);
         };
+        let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
         planted!(LocalPathUnjudged => {
             self.learn(id, |c| c.path = Path::Local);
-            return self.connect_far(now, id, pod, to.target, None);
+            return self.connect_far(now, id, pod, to.target, self.kept_source(peer.ip(), to.target.ip()));
         });
-        let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
         if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
             return;
         }

@@ -307,7 +307,6 @@ impl Engine {
         if entry.heard_end {
             return self.remove_tunnel(id, CloseMode::Graceful);
         }
-        planted!(LingerSkipped => return self.remove_tunnel(id, CloseMode::Abort));
         entry.phase = TunnelPhase::Lingering;
         self.outputs.push_back(Output::Finish { socket: entry.socket });
         self.dirty_sockets.insert(entry.socket);
@@ -392,6 +391,10 @@ impl Engine {
 
     /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
     fn lose_stream(&mut self, now: Now, id: FlowId, side: Side, fault: &Fault) {
+        planted!(RetryOfAny => if let Some(flow) = self.flows.get_mut(id).filter(|f| f.phase == Phase::Opening) {
+            (flow.far, flow.phase) = (super::flow::End::None, Phase::Waiting(super::flow::Waiting::Facts));
+            return self.resume(now, id);
+        });
         let ended = |flow: &Flow| flow.phase == Phase::Relaying && *flow.ended.of(side);
         if self.flows.get(id).is_some_and(ended) {
             return self.stream_reset(now, id, side, ResetCause::Tunnel, true);

@@ -288,7 +288,6 @@ impl Tunnel {
     fn check_end(&mut self) {
         let Some(session) = self.session.as_ref().filter(|_| !self.lost) else { return };
         let closed = session.peer_closed();
-        planted!(TruncationAsEnd, closed = closed || self.ended);
         if !(self.ended || closed) || !self.plain.is_empty() {
             return;
         }

@@ -33,9 +33,6 @@ impl Engine {
             MuxEvent::Reset { stream, cause, after_end } => {
                 let Some((flow, side)) = self.user_of(id, stream) else { return };
                 let opening = self.flows.get(flow).is_some_and(|f| f.phase == Phase::Opening && !f.retried);
-                planted!(RetryOfAny => if opening {
-                    return self.retry(now, flow, id, stream);
-                });
                 if cause == ResetCause::Refused && opening {
                     return self.retry(now, flow, id, stream);
                 }
