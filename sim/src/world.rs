@@ -223,6 +223,12 @@ impl World {
         self.app(app).ended_at.map(|at| at.since(Time::START))
     }
 
+    /// Whether the application has let go of its connection, in whatever way, or never had one.
+    pub fn has_closed(&self, app: AppId) -> bool {
+        let app = self.app(app);
+        app.has_closed() || app.seen == Seen::Refused
+    }
+
     /// Connections that servers have accepted.
     pub fn served(&self) -> Vec<AppId> {
         let servers = |(_, app): &(usize, &App)| app.side == network::Side::Dialled;

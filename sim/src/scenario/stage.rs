@@ -310,16 +310,24 @@ impl Stage {
         for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
-        // Servers too: of one that waits for more after a client's FIN, nobody can know that the client has gone since. What
-        // was still waiting for its turn may reach a server afterwards.
-        let clients: Vec<AppId> = self.calls.iter().map(|made| made.app).collect();
-        for _ in 0..2 {
-            for app in clients.iter().copied().chain(self.world.served()) {
-                self.world.leave(app);
+        self.world.run(RECOVERY);
+        for _ in 0..=self.calls.len() {
+            if !self.let_go() {
+                break;
             }
-            self.world.run(RECOVERY / 2);
+            self.world.run(SECOND);
         }
         self.look();
+    }
+
+    /// Lets everybody leave. Servers too: of one that waits for more after a client's FIN, nobody can know that the client has
+    /// gone since; and whoever waited for its turn may reach a server only then. Says whether somebody was still there.
+    fn let_go(&mut self) -> bool {
+        let clients = self.calls.iter().map(|made| made.app);
+        let there: Vec<AppId> =
+            clients.chain(self.world.served()).filter(|app| !self.world.has_closed(*app)).collect();
+        there.iter().for_each(|app| self.world.leave(*app));
+        !there.is_empty()
     }
 
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.

@@ -213,6 +213,10 @@ impl App {
         back
     }
 
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Lets go of the connection with RST.
     pub(super) fn leave(&mut self, net: &mut Network) {
         if !self.closed {

@@ -134,7 +134,7 @@ impl Mux {
             return self.cut(number, cause);
         }
         planted!(WritableNotTold => stream.full = false);
-        if stream.full && stream.unsent() <= self.config.stream_queue_low {
+        if stream.full && stream.unsent() <= self.config.writable_at() {
             stream.full = false;
             self.events.push(MuxEvent::Writable { stream: stream.id() });
         }
