@@ -76,10 +76,14 @@ bugs! {
     CreditOnArrival: "R1", WorldTest("relay::a_slow_reader_holds_its_sender_back");
     /// What comes before the far end is there is delivered in reverse.
     EarlyBytesReversed: "S2", Scenarios;
+    /// FIN that comes before the far end is there is lost.
+    EarlyFinLost: "L3", Scenarios;
     /// Early bytes of a connection that failed count as held for ever.
     EarlyMemoryKept: "R2", Scenarios;
     /// A source that was not read for a full queue is not read again.
-    ReaderNotWoken: "L3", Scenarios;
+    ReaderNotWoken: "L3", WorldTest("relay::a_joined_connection_goes_on_where_the_driver_parts_it");
+    /// The id of what is gone is given to what comes next.
+    IdUsedAgain: "E4", CoreTest("slots::tests::a_stale_key_names_nothing");
     /// A connection that moved bytes has no timer any more.
     TimerNotRearmed: "L1", WorldTest("ending::bytes_put_off_the_idle_timers");
 
@@ -104,18 +108,28 @@ bugs! {
     DrainSparesHalfClosed: "L7", Scenarios;
     /// A drained node does not say GOAWAY.
     DrainWithoutGoaway: "H1", WorldTest("ending::a_drained_far_node_lets_connections_end_and_says_so");
+    /// A drain ends the streams of its tunnels at once.
+    DrainEndsStreams: "L7", WorldTest("ending::a_drained_near_node_lets_connections_end_and_says_so");
+    /// Nothing has a deadline that comes after a drain had nothing left.
+    DrainDeadlineForgotten: "L7", Scenarios;
+    /// Tunnels whose handshake is over count as half open for ever.
+    HalfOpenLeaks: "R2", WorldTest("memory::tunnels_that_say_nothing_are_bounded_and_do_not_stop_others_for_long");
     /// A refused credential is told to nobody who waits for it.
     RefusalNotTold: "L2", WorldTest("arrival::a_refused_credential_ends_those_that_wait_for_it_at_once_and_the_next_asks_again");
 
     // Judging, inbound.
     /// A change of facts is not heard by connections that are still dialling.
-    DiallingNotJudged: "S6", Scenarios;
+    DiallingNotJudged: "S6", WorldTest("policy::a_change_of_policy_ends_dials_under_way_at_once");
     /// Changes of policy reach new connections only.
     LiveNotJudged: "S6", Scenarios;
     /// One that waits for a policy waits for ever.
     HeldForEver: "B5", WorldTest("policy::a_missing_policy_holds_a_new_connection_and_then_denies_it");
     /// Bytes of a connection move while it awaits its judgement.
     StaleBytesMove: "S6", WorldTest("sweep::a_connection_that_awaits_its_judgement_is_not_read_and_is_again_after_it");
+    /// Of many connections that await their judgement the first are judged, and the rest forgotten.
+    RestNotJudged: "S6", WorldTest("policy::many_live_connections_are_judged_in_budgeted_turns_and_all_end");
+    /// A stream is judged under the identity of another tunnel.
+    IdentityOfAnother: "S7", Scenarios;
     /// An application is shown the address of another tunnel's pod.
     AnothersAddress: "row 14", Scenarios;
     /// Pods that meet within the process are not judged.
@@ -130,6 +144,8 @@ bugs! {
     LoweredWindowStalls: "S15", CoreTest("hbone::mux::tests::limit::a_window_lowered_after_all_is_released_does_not_stall");
     /// A queue that was full and has drained is told to nobody.
     WritableNotTold: "L3", Scenarios;
+    /// A short queue counts as drained while it is still full, and then never again.
+    WritableTooLate: "L3", Scenarios;
     /// A connection that was truncated passes for one that ended in order.
     TruncationAsEnd: "A10", CoreTest("hbone::mux::tests::ending::truncation_is_no_end");
 

@@ -69,6 +69,10 @@ impl Engine {
             flow.near = End::Stream(tunnel, stream);
         }
         let identity = self.tunnels.get(tunnel).and_then(|t| t.peer.as_ref()).map(|peer| peer.id.clone());
+        planted!(
+            IdentityOfAnother,
+            identity = self.tunnels.iter().find_map(|(_, t)| t.peer.as_ref()).map(|p| p.id.clone())
+        );
         self.learn(id, |c| {
             c.source_identity = identity;
             c.trace = request.trace.as_ref().map(|trace| trace.trace);

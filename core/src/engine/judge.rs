@@ -79,6 +79,7 @@ impl Engine {
         let joined = self.stale.iter().copied().filter(is_joined);
         let rest = self.stale.iter().copied().filter(|id| !is_joined(id));
         let turn: Vec<FlowId> = joined.chain(rest.take(self.config.limits.judgements_per_turn)).collect();
+        planted!(RestNotJudged => self.stale.clear());
         for id in turn {
             self.stale.remove(&id);
             self.judge_again(now, id);

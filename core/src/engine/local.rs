@@ -161,6 +161,7 @@ impl Engine {
             && self.sockets.len() == 0;
         if over && !self.drained {
             self.drained = true;
+            planted!(DrainDeadlineForgotten => self.timers.clear(Timer::Drain));
             self.report(Event::Drained);
         }
     }

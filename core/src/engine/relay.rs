@@ -224,6 +224,11 @@ impl Engine {
             End::None | End::Socket(_) | End::Stream(..) => {}
         }
         self.report(Event::Opened(connection));
+        planted!(EarlyFinLost => {
+            self.mark_dirty(id, Side::Near);
+            self.mark_dirty(id, Side::Far);
+            return self.arm_relay(id);
+        });
         if self.flows.get(id).is_some_and(|f| f.ended.near) {
             self.pass_end(now, id, Side::Far);
         }

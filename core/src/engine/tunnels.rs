@@ -403,6 +403,7 @@ impl Engine {
     }
 
     fn leave_half_open(&mut self, id: TunnelId) {
+        planted!(HalfOpenLeaks => return);
         if self.tunnels.get(id).is_some_and(TunnelEntry::is_half_open) {
             self.half_open = self.half_open.saturating_sub(1);
         }
@@ -463,6 +464,7 @@ impl Engine {
         match entry.phase {
             TunnelPhase::Closing | TunnelPhase::Lingering => {}
             TunnelPhase::Open => {
+                planted!(DrainEndsStreams => return self.lose_tunnel(now, id, Fault::Drain));
                 self.retire_tunnel(now, id);
             }
             _ if entry.key.is_none() => self.lose_tunnel(now, id, Fault::Drain),

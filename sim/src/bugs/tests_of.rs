@@ -20,7 +20,9 @@ impl Tests {
         let output =
             command.output().map_err(|error| HuntError::Run { program: "cargo".to_owned(), error })?;
         let said = String::from_utf8_lossy(&output.stdout);
-        let program = said.lines().rev().find_map(|line| {
+        // Programs of the package are built beside its tests.
+        let mut tests = said.lines().filter(|line| line.contains("\"test\":true"));
+        let program = tests.find_map(|line| {
             let (_, rest) = line.split_once("\"executable\":\"")?;
             Some(PathBuf::from(rest.split('"').next()?))
         });
