@@ -1,7 +1,7 @@
 //! Culvert's core: every decision of the node proxy as a deterministic state machine, without I/O.
 #![forbid(unsafe_code)]
 
-/// Does what is wrong where the process has this fault: a statement, or another value for a variable.
+/// Does what is wrong where the process has this bug: a statement, or another value for a variable.
 #[cfg(culvert_bugs)]
 macro_rules! planted {
     ($bug:ident => $($act:tt)*) => {

@@ -1,4 +1,4 @@
-//! Faults planted on purpose, each of which a law, an exploration or a test must notice.
+//! Bugs planted on purpose, each of which a law, an exploration or a test must notice.
 //!
 //! They exist only where the whole build has `--cfg culvert_bugs`; elsewhere this file is empty and `planted!` is nothing. A
 //! process has at most one of them: the one that the environment variable `CULVERT_BUG` names when it is first asked for.
@@ -8,10 +8,10 @@ use std::env;
 use std::fmt::Debug;
 use std::sync::OnceLock;
 
-/// The environment variable that names the fault of a process.
+/// The environment variable that names the bug of a process.
 pub const VARIABLE: &str = "CULVERT_BUG";
 
-/// What looks for a fault.
+/// What looks for a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hunter {
     /// A test of this crate, by its path.
@@ -24,7 +24,7 @@ pub enum Hunter {
     WorldTest(&'static str),
 }
 
-/// A planted fault.
+/// A planted bug.
 #[derive(Clone, Copy, Debug)]
 pub struct Planted {
     /// Which.
@@ -41,13 +41,13 @@ pub struct Planted {
 
 macro_rules! bugs {
     ($(#[doc = $says:literal] $name:ident: $law:literal, $hunter:expr;)+) => {
-        /// A fault by name.
+        /// A bug by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Bug {
             $(#[doc = $says] $name,)+
         }
 
-        /// Every fault, by the part of core that has it.
+        /// Every bug, by the part of core that has it.
         pub const BUGS: &[Planted] = &[
             $(Planted { bug: Bug::$name, name: stringify!($name), says: $says, law: $law, hunter: $hunter },)+
         ];
@@ -169,7 +169,7 @@ bugs! {
     /// A policy that allows outranks one that denies.
     AllowOutranksDeny: "S5", Machine("policy-hold", 4);
     /// "Anyone but x" allows those who show no identity.
-    StrangerAllowed: "B5", CoreTest("policy::tests::");
+    StrangerAllowed: "B5", CoreTest("policy::tests::attributes_mean_what_the_contract_says");
     /// Policies of a namespace are not heard of when they change.
     NamespaceUnheard: "S6", Machine("policy-hold", 4);
     /// Of several changes heard as one, the policies of the later ones are lost.
@@ -181,39 +181,39 @@ bugs! {
     /// Of two SPIFFE ids in a certificate the first is taken.
     SecondIdIgnored: "S9", CoreTest("identity::san::tests::any_other_number_of_uris_is_refused");
     /// A client of any trust domain that we know is let in.
-    AnyTrustDomain: "S9", CoreTest("identity::svid::tests::");
+    AnyTrustDomain: "S9", CoreTest("identity::svid::tests::a_client_of_another_trust_domain_is_refused_even_if_trusted");
     /// Chains are verified at the time at which their leaf begins.
-    ValidityIgnored: "S9", CoreTest("identity::svid::tests::");
+    ValidityIgnored: "S9", CoreTest("identity::svid::tests::validity_is_judged_at_the_time_given");
     /// A leaf that may sign certificates is taken.
     SigningLeafTaken: "S9", CoreTest("identity::leaf::tests::leaf_constraints_are_checked");
     /// A peer that did not agree on HTTP/2 is talked to.
-    AlpnIgnored: "S9", CoreTest("tls::tests::");
+    AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
-    WaypointPassed: "S19", CoreTest("capture::outbound::tests::");
+    WaypointPassed: "S19", CoreTest("capture::outbound::tests::every_kind_of_destination_goes_its_way");
     /// A CONNECT may ask for any address.
-    AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::");
+    AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.
-    OwnPortDialled: "S11", CoreTest("capture::inbound::tests::");
+    OwnPortDialled: "S11", CoreTest("capture::inbound::tests::a_plain_connection_reaches_the_workload_and_nothing_else");
 }
 
 static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
 
-/// The fault that this process has.
+/// The bug that this process has.
 ///
 /// # Panics
 ///
-/// [`VARIABLE`] names no fault: a run that has none in it would pass for one whose fault nobody noticed.
+/// [`VARIABLE`] names no bug: a run that has none in it would pass for one whose bug nobody noticed.
 pub fn chosen() -> Option<Bug> {
     *CHOSEN.get_or_init(|| {
         let name = env::var(VARIABLE).ok()?;
         match BUGS.iter().find(|planted| planted.name == name) {
             Some(planted) => Some(planted.bug),
-            None => panic!("no planted fault is named {name:?}"),
+            None => panic!("no planted bug is named {name:?}"),
         }
     })
 }
 
-/// Whether this process has the fault.
+/// Whether this process has the bug.
 pub fn is(bug: Bug) -> bool {
     chosen() == Some(bug)
 }

@@ -1,7 +1,7 @@
-//! Whether planted faults are noticed: each is hunted in a process of its own, by what is said to find it.
+//! Whether planted bugs are noticed: each is hunted in a process of its own, by what is said to find it.
 //!
-//! Only in builds with `--cfg culvert_bugs`; see `culvert_core::planted` for the faults. A law that no fault breaks checks
-//! nothing, and a fault that nothing notices says which law is missing.
+//! Only in builds with `--cfg culvert_bugs`; see `culvert_core::planted` for the bugs. A law that no bug breaks checks
+//! nothing, and a bug that nothing notices says which law is missing.
 #![cfg(culvert_bugs)]
 
 mod child;
@@ -23,19 +23,19 @@ use tests_of::Tests;
 /// What to hunt, and how long.
 #[derive(Clone, Debug)]
 pub struct Hunt {
-    /// Only the fault of this name.
+    /// Only the bug of this name.
     pub only: Option<String>,
-    /// One fault of so many.
+    /// One bug of so many.
     pub every: usize,
     /// Which of those.
     pub offset: usize,
-    /// Scenarios at most for one fault.
+    /// Scenarios at most for one bug.
     pub seeds: u64,
     /// Processes at once.
     pub jobs: usize,
 }
 
-/// How a fault was noticed.
+/// How a bug was noticed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The law that was broken.
@@ -48,10 +48,10 @@ pub struct Finding {
     pub message: String,
 }
 
-/// A fault and whether it was noticed.
+/// A bug and whether it was noticed.
 #[derive(Clone, Debug)]
 pub struct Hunted {
-    /// The fault.
+    /// The bug.
     pub planted: &'static Planted,
     /// How; nothing noticed it if absent.
     pub finding: Option<Finding>,
@@ -76,22 +76,22 @@ pub enum HuntError {
         /// What cargo said.
         why: String,
     },
-    /// A test that is said to find a fault is not there.
+    /// A test that is said to find a bug is not there.
     #[error("{hunter} has no test: it finds nothing")]
     NoTest {
         /// Its name.
         hunter: String,
     },
     /// A hunter found something although nothing is planted.
-    #[error("{by} notices a fault where none is planted: {message}")]
+    #[error("{by} notices a bug where none is planted: {message}")]
     Unplanted {
         /// The hunter.
         by: String,
         /// What it found.
         message: String,
     },
-    /// No fault has this name.
-    #[error("no planted fault is named {0:?}")]
+    /// No bug has this name.
+    #[error("no planted bug is named {0:?}")]
     Unknown(String),
     /// A child said something else than agreed.
     #[error("a child process cannot be understood: {0}")]
@@ -99,7 +99,7 @@ pub enum HuntError {
 }
 
 impl Hunt {
-    /// The faults that are hunted.
+    /// The bugs that are hunted.
     ///
     /// # Errors
     ///
@@ -115,7 +115,7 @@ impl Hunt {
     }
 
     /// Hunts them, after it has made sure that those who hunt find nothing where nothing is planted. `tell` is called with
-    /// each fault when its hunt is over.
+    /// each bug when its hunt is over.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
-//! `culvert-bugs`: hunts the planted faults, and fails where one is not noticed. `.ci/bugs` builds and runs it.
+//! `culvert-bugs`: hunts the planted bugs, and fails where one is not noticed. `.ci/bugs` builds and runs it.
 
 use std::process::ExitCode;
 
 #[cfg(not(culvert_bugs))]
 fn main() -> ExitCode {
-    eprintln!("this build has no planted faults; build and run it by: .ci/bugs all");
+    eprintln!("this build has no planted bugs; build and run it by: .ci/bugs all");
     ExitCode::FAILURE
 }
 
@@ -23,8 +23,8 @@ mod hunting {
 usage: culvert-bugs [--only NAME] [--every N] [--offset K] [--max-seeds M] [--jobs N] [--write-docs FILE]
        culvert-bugs --walk FROM TO
        culvert-bugs --visit MACHINE DEPTH";
-    const BEGIN: &str = "<!-- planted faults: written by `.ci/bugs all --write-docs docs/testing.md` -->\n";
-    const END: &str = "<!-- planted faults: end -->\n";
+    const BEGIN: &str = "<!-- planted bugs: written by `.ci/bugs all --write-docs docs/testing.md` -->\n";
+    const END: &str = "<!-- planted bugs: end -->\n";
 
     type Error = Box<dyn std::error::Error>;
 
@@ -74,7 +74,7 @@ usage: culvert-bugs [--only NAME] [--every N] [--offset K] [--max-seeds M] [--jo
         }
         let missed: Vec<&str> =
             hunted.iter().filter(|one| one.finding.is_none()).map(|one| one.planted.name).collect();
-        println!("{} planted faults, {} noticed", hunted.len(), hunted.len() - missed.len());
+        println!("{} planted bugs, {} noticed", hunted.len(), hunted.len() - missed.len());
         if let Some(last) = table.lines().last().filter(|line| line.starts_with("Of ")) {
             println!("{last}");
         }

@@ -1,4 +1,4 @@
-//! Hunters that are this program again, in a process with the fault: it may hang, or take all memory, or end.
+//! Hunters that are this program again, in a process with the bug: it may hang, or take all memory, or end.
 
 use std::path::Path;
 use std::process::{Command, ExitStatus, Output};
@@ -85,7 +85,7 @@ pub(super) fn machine(
     }))
 }
 
-/// Runs a program with a fault, for a while and within some memory.
+/// Runs a program with a bug, for a while and within some memory.
 pub(super) fn run(program: &Path, bug: Option<&str>, arguments: &[&str]) -> Result<Output, HuntError> {
     let mut command = Command::new("sh");
     command.arg("-c").arg(format!("ulimit -v {MEMORY_KIB}; exec timeout -k 1 {SECONDS} \"$0\" \"$@\""));

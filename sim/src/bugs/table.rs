@@ -6,8 +6,7 @@ use super::Hunted;
 
 /// The table as Markdown, and the median below it.
 pub fn document(hunted: &[Hunted]) -> String {
-    let mut text =
-        String::from("| fault | what is wrong | law | found by | seeds |\n|---|---|---|---|---|\n");
+    let mut text = String::from("| bug | what is wrong | law | found by | seeds |\n|---|---|---|---|---|\n");
     for Hunted { planted, finding } in hunted {
         let (law, by, seeds) = match finding {
             Some(finding) => {

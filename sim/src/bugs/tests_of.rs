@@ -1,6 +1,6 @@
-//! Hunters that are tests: built by cargo once, run one by one with the fault.
+//! Hunters that are tests: built by cargo once, run one by one with the bug.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::child;
@@ -36,7 +36,7 @@ impl Tests {
     }
 }
 
-/// Runs the test of a path, or all below it if it ends so.
+/// Runs the test of a path.
 pub(super) fn run(
     tests: Option<&Tests>,
     bug: Option<&str>,
@@ -45,8 +45,7 @@ pub(super) fn run(
 ) -> Result<Option<Finding>, HuntError> {
     let none = || HuntError::NoTest { hunter: path.to_owned() };
     let Tests { package, program } = tests.ok_or_else(none)?;
-    let exact: &[&str] = if path.ends_with("::") { &[path] } else { &[path, "--exact"] };
-    let output = child::run(Path::new(program), bug, exact)?;
+    let output = child::run(program, bug, &[path, "--exact"])?;
     let text = String::from_utf8_lossy(&output.stdout);
     if text.contains("running 0 tests") {
         return Err(none());
@@ -57,7 +56,7 @@ pub(super) fn run(
         |law: &str, test, message| Finding { law: law.to_owned(), by: by(test), seeds: None, message };
     Ok(match (failed, child::ended(output.status)) {
         (Some(test), _) => Some(finding(law, test, "the test fails".to_owned())),
-        (None, Some((law, message))) => Some(finding(&law, path.trim_end_matches("::"), message)),
+        (None, Some((law, message))) => Some(finding(&law, path, message)),
         (None, None) => None,
     })
 }
