@@ -86,7 +86,7 @@ fn replay(args: &SimReplayArgs) -> Result<(), Failure> {
         None => read(&args.scenario)?,
     };
     println!("{scenario}");
-    let outcome = scenario.run_twice();
+    let outcome = scenario.tell();
     let lines = match (args.trace, &outcome.violation) {
         (true, _) => outcome.story.as_slice(),
         (false, Some(_)) => outcome.last(),

@@ -24,6 +24,7 @@ pub mod engine;
 pub mod fault;
 pub mod hbone;
 pub mod identity;
+pub mod lies;
 pub mod limit;
 pub mod mesh;
 pub mod planted;

@@ -9,5 +9,7 @@ pub mod bugs;
 pub mod certificate;
 pub mod crypto;
 pub mod explore;
+pub mod frame;
+pub mod liar;
 pub mod scenario;
 pub mod world;

@@ -7,10 +7,12 @@
 
 mod agenda;
 mod app;
+mod attacker;
 mod denial;
 mod digest;
 mod host;
 mod law;
+mod machine;
 mod network;
 mod node;
 mod recording;
@@ -18,6 +20,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +36,7 @@ use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub use attacker::{AttackerId, Papers};
 pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
@@ -40,7 +44,9 @@ pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
 use crate::crypto;
+use crate::liar::{Liar, Lie};
 use app::{App, Apps};
+use attacker::Attacker;
 use host::Host;
 use network::{Network, Owner, Via};
 use node::Node;
@@ -60,6 +66,9 @@ pub struct World {
     nodes: Vec<Node>,
     hosts: Vec<Host>,
     apps: Apps,
+    attackers: Vec<Attacker>,
+    /// Attackers that have something to do.
+    busy: BTreeSet<AttackerId>,
     authority: Authority,
     facts: Arc<Snapshot>,
     finished: bool,
@@ -93,6 +102,8 @@ impl World {
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
+            attackers: Vec::new(),
+            busy: BTreeSet::new(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
             denials: denial::Denials::default(),
@@ -103,6 +114,15 @@ impl World {
 
     /// Adds a node without pods.
     pub fn node(&mut self) -> NodeId {
+        self.add_node(None)
+    }
+
+    /// Adds a node without pods that lies to its peers. The laws hold for all others.
+    pub fn liar(&mut self, lies: Vec<Lie>) -> NodeId {
+        self.add_node(Some(Liar::new(lies)))
+    }
+
+    fn add_node(&mut self, liar: Option<Liar>) -> NodeId {
         let number = self.nodes.len();
         let seed = self.seed.child(&format!("node {number}"));
         let config = Config {
@@ -116,7 +136,8 @@ impl World {
             join: true,
         };
         let draws = seed.child("tls").draws();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, self.replays));
+        let recorded = self.replays && liar.is_none();
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -345,6 +366,10 @@ impl World {
             self.run_app(app);
             return true;
         }
+        if let Some(attacker) = self.busy.pop_first() {
+            self.attackers[attacker.0].run(&mut self.net);
+            return true;
+        }
         let now = self.now();
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
@@ -383,6 +408,9 @@ impl World {
             match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
                 Some(Owner::App(app)) => {
                     self.apps.ready.insert(app);
+                }
+                Some(Owner::Attacker(attacker)) => {
+                    self.busy.insert(attacker);
                 }
                 Some(Owner::Node(node, socket)) => {
                     self.nodes[node.0].ready.insert(socket);

@@ -11,11 +11,12 @@ use crate::capture;
 use crate::fault::Fault;
 use crate::hbone::connect::{Authority, Baggage, ConnectRequest, ConnectResponse, RequestFault};
 use crate::hbone::mux::StreamId;
+use crate::lies::{Answer, Lies};
 use crate::mesh::Workload;
 use crate::telemetry::{Event, Path, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// A plain connection to a local pod (node.md row 68).
     pub(super) fn admit_plaintext(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
@@ -60,6 +61,9 @@ impl Engine {
                 return;
             }
         };
+        if let Some(answer) = self.lies.answer() {
+            return self.answer_falsely(tunnel, stream, answer);
+        }
         let origin = Origin { listener: Listener::InboundHbone, ..origin };
         let id = self.new_flow(now, Kind::Tunnelled, origin, origin.local);
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
@@ -91,6 +95,14 @@ impl Engine {
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.wait_for_facts));
                 self.resume(now, id);
             }
+        }
+    }
+
+    /// Answers a CONNECT of which nothing else is done. An honest node never does.
+    fn answer_falsely(&mut self, tunnel: TunnelId, stream: StreamId, answer: Answer) {
+        if let (Answer::Status { status, end }, Some(entry)) = (answer, self.tunnels.get_mut(tunnel)) {
+            let _gone = entry.tunnel.mux_mut().respond(stream, &ConnectResponse::new(status), end);
+            self.dirty_tunnels.insert(tunnel);
         }
     }
 

@@ -6,12 +6,13 @@ use super::Engine;
 use super::flow::{FlowId, Phase, Side};
 use crate::fault::{Fault, LimitName};
 use crate::identity::SpiffeId;
+use crate::lies::Lies;
 use crate::mesh::{Action, Changed, Uid, Workload};
 use crate::policy::{self, Denial, Verdict};
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// What policy at `workload` says of a connection.
     pub(super) fn verdict(
         &self,
@@ -21,7 +22,7 @@ impl Engine {
         destination: SocketAddr,
     ) -> Verdict {
         let connection = policy::Connection { identity, source, destination };
-        policy::evaluate(&self.snapshot, workload, &connection, self.config.compat)
+        self.lies.verdict(policy::evaluate(&self.snapshot, workload, &connection, self.config.compat))
     }
 
     /// Puts a flow under the policies of its destination, so that it is judged again when they change.

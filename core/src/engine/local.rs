@@ -10,6 +10,7 @@ use super::sockets::User;
 use super::timers::Timer;
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
+use crate::lies::Lies;
 use crate::mesh::{Changed, Snapshot, Uid, Workload};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
@@ -22,7 +23,7 @@ pub(super) struct Pod {
     pub(super) uid: Option<Uid>,
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef) {
         self.pods.insert(pod, Pod { workload, uid: None });
         self.find_pods();

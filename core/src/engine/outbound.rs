@@ -14,12 +14,13 @@ use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, Tunnel
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
+use crate::lies::Lies;
 use crate::mesh::Workload;
 use crate::policy::Verdict;
 use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// A connection was accepted from an application of a local pod, or in clear for one (node.md rows 50 and 68).
     pub(super) fn accept_connection(&mut self, now: Now, kind: Kind, origin: Origin) -> SocketId {
         let id = self.new_flow(now, kind, origin, origin.original.unwrap_or(origin.local));

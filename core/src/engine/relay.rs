@@ -9,10 +9,11 @@ use super::sockets::{Finish, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
 use crate::hbone::mux::ResetCause;
+use crate::lies::{Lies, StreamEnd};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Bytes arrived at one end; they go to the other.
     pub(super) fn bytes_from(&mut self, now: Now, id: FlowId, side: Side, bytes: Bytes) {
         let Some(flow) = self.flows.get_mut(id) else { return };
@@ -81,8 +82,14 @@ impl Engine {
                 self.try_finish(now, id, to);
             }
             Some(End::Stream(tunnel, stream)) => {
+                let end = self.lies.end(StreamEnd::Finish);
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    let _over = entry.tunnel.mux_mut().finish(stream);
+                    match end {
+                        StreamEnd::Finish => {
+                            let _over = entry.tunnel.mux_mut().finish(stream);
+                        }
+                        StreamEnd::Reset(code) => entry.tunnel.mux_mut().reset(stream, code),
+                    }
                     self.dirty_tunnels.insert(tunnel);
                 }
                 self.finished(now, id, to);

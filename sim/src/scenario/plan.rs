@@ -175,9 +175,9 @@ impl Choices<'_> {
             nodes,
             pods: nodes + self.below(3),
             small,
-            chop: self.one_in(2).then(|| 300 + self.below(5000)),
+            chop: self.one_in(3).then(|| 500 + self.below(5000)),
             same_node: !self.one_in(4),
-            capacity: 1 << (10 + self.below(8)),
+            capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
         }
     }

@@ -12,9 +12,7 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{
-    Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
-};
+use crate::world::{Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
@@ -140,7 +138,7 @@ impl Stage {
         self.heal();
         self.everything_works();
         self.simulated = self.world.elapsed();
-        self.events = self.nodes.iter().map(|node| self.world.inputs(*node)).sum();
+
         self.note(|_| "the end: all leave".to_owned());
         self.world.conclude();
     }
@@ -149,6 +147,7 @@ impl Stage {
     pub(super) fn leave(mut self, violation: Option<Violation>) -> Outcome {
         self.tell();
         let hash = self.hash();
+        self.events = self.nodes.iter().map(|node| self.world.inputs(*node)).sum();
         if let Some(violation) = &violation {
             self.note(|_| format!("VIOLATION {}", violation.message));
             self.world.abandon();
@@ -333,10 +332,12 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
-        let there =
-            |number: usize| self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone);
+        let there = |number: usize| {
+            self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+        };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
-        let mut pairs: Vec<(usize, usize)> = first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
+        let mut pairs: Vec<(usize, usize)> =
+            first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
         for made in self.calls.iter().rev() {
             let pair = (made.from, made.to);
             if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) {
@@ -432,13 +433,12 @@ impl Stage {
 fn service(port: Port) -> Option<Serve> {
     let script = match port {
         Port::Echo => Script::echo(),
-        Port::Slow => Script::echo().reading(Reading::Slow(3000, Duration::from_millis(20))),
-        Port::Rude => Script::acts(&[Act::Receive(20_000), Act::Send(100), Act::Reset]),
-        Port::First => Script::acts(&[Act::Send(40_000), Act::Fin]),
+        Port::Slow => Script::echo().reading(Reading::Slow(1500, Duration::from_millis(20))),
+        Port::Rude => Script::acts(&[Act::Receive(4000), Act::Send(100), Act::Reset]),
+        Port::First => Script::acts(&[Act::Send(8000), Act::Fin]),
         Port::Silent => return Some(Serve::Silent),
         Port::Late => Script::acts(&[Act::AwaitEnd, Act::Pause(SECOND), Act::Send(LATE), Act::Fin]),
         Port::Closed => return None,
     };
     Some(Serve::Script(script))
 }
-

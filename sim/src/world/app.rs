@@ -101,7 +101,7 @@ const HEADER: u64 = 8;
 const ECHO: usize = 64 << 10;
 
 /// The byte at an offset of a stream: it says whose it is.
-fn payload(stream: u64, offset: u64) -> u8 {
+pub(super) fn payload(stream: u64, offset: u64) -> u8 {
     if offset < HEADER {
         return stream.to_be_bytes()[offset as usize];
     }
@@ -357,7 +357,8 @@ impl App {
         let mut expected = Vec::new();
         payloads(stream, self.received, rest.len(), &mut expected);
         if rest != expected {
-            let place = rest.iter().zip(&expected).take_while(|(found, wanted)| found == wanted).count() as u64;
+            let place =
+                rest.iter().zip(&expected).take_while(|(found, wanted)| found == wanted).count() as u64;
             panic!("E2: byte {} of stream {stream} is another's", self.received + place);
         }
         self.received += rest.len() as u64;

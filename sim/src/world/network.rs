@@ -11,6 +11,7 @@ use culvert_core::time::Time;
 
 use super::agenda::{Agenda, Happening};
 use super::app::AppId;
+use super::attacker::AttackerId;
 use super::node::NodeId;
 use culvert_core::engine::boundary::{Origin, SocketId};
 
@@ -49,6 +50,7 @@ pub(super) enum Segment {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Owner {
     App(AppId),
+    Attacker(AttackerId),
     /// Accepted by the kernel, not yet by the process, which is stopped.
     Backlog(NodeId, Origin),
     Nobody,
@@ -260,7 +262,12 @@ impl Network {
         space[..split].copy_from_slice(&front[..split]);
         space[split..len].copy_from_slice(&back[..len - split]);
         end.inbox.drain(..len);
-        self.woken.insert((id, side.other()));
+        // Whoever waited to write can do so now, if this is what it waited for.
+        let (free, enough) =
+            (self.capacity.saturating_sub(end.inbox.len() + end.in_flight), self.capacity / 4);
+        if free >= enough && free.saturating_sub(len) < enough {
+            self.woken.insert((id, side.other()));
+        }
         Ok(len)
     }
 
@@ -269,8 +276,7 @@ impl Network {
         if wire.end(side).reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        let to = wire.end(side.other());
-        let room = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
+        let room = self.space(wire.end(side.other()));
         if room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -293,12 +299,15 @@ impl Network {
     /// How many bytes can be written at once.
     pub(super) fn room(&self, id: WireId, side: Side) -> usize {
         self.wires.get(&id).map_or(0, |wire| {
-            let to = wire.end(side.other());
-            if wire.end(side).reset {
-                return usize::MAX;
-            }
-            self.capacity.saturating_sub(to.inbox.len() + to.in_flight)
+            if wire.end(side).reset { usize::MAX } else { self.space(wire.end(side.other())) }
         })
+    }
+
+    /// What can be written towards an end: nothing until a fair part of its buffer is free, as with kernels, which do not wake
+    /// a writer for every byte that is read.
+    fn space(&self, to: &End) -> usize {
+        let free = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
+        if free < self.capacity / 4 { 0 } else { free }
     }
 
     /// Writes all of it, for which there is room.
@@ -405,7 +414,11 @@ impl Network {
                     Owner::Node(owner, _) | Owner::Backlog(owner, _) if owner == node => {
                         ends.push((*id, side))
                     }
-                    Owner::App(_) | Owner::Backlog(..) | Owner::Node(..) | Owner::Nobody => {}
+                    Owner::App(_)
+                    | Owner::Attacker(_)
+                    | Owner::Backlog(..)
+                    | Owner::Node(..)
+                    | Owner::Nobody => {}
                 }
             }
         }

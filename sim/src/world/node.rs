@@ -5,16 +5,18 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{CloseMode, Input, Output, SocketId};
-use culvert_core::engine::pump::{Budget, Socket, pump};
-use culvert_core::engine::{Config, Engine};
+use culvert_core::engine::pump::{Budget, Socket};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use super::machine::Machine;
 use super::network::{Network, Side, WireId};
 use super::recording::{Outcome, Recording, Step};
 use crate::crypto::random::with_stream;
+use crate::liar::Liar;
 use culvert_core::seed::Draws;
 
 /// A node of the world.
@@ -48,7 +50,7 @@ const RELAY: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) engine: Engine,
+    pub(super) engine: Machine,
     pub(super) limits: culvert_core::limit::Limits,
     draws: Draws,
     pub(super) sockets: BTreeMap<SocketId, (WireId, Side)>,
@@ -84,6 +86,7 @@ impl Node {
         now: Now,
         draws: Draws,
         recorded: bool,
+        liar: Option<Liar>,
     ) -> Node {
         let recording =
             recorded.then(|| Recording::new(config.clone(), snapshot.clone(), now, draws.clone()));
@@ -91,7 +94,7 @@ impl Node {
             limits: config.limits.clone(),
             recording,
             inputs: 0,
-            engine: Engine::new(config, snapshot, now),
+            engine: Machine::new(config, snapshot, now, liar),
             draws,
             sockets: BTreeMap::new(),
             joined: BTreeMap::new(),
@@ -175,7 +178,7 @@ impl Node {
             };
             let engine = &mut self.engine;
             let mut budget = Budget::bytes(TURN);
-            with_stream(&mut self.draws, || pump(engine, id, now, &mut socket, &mut budget))
+            with_stream(&mut self.draws, || engine.pump(id, now, &mut socket, &mut budget))
         };
         if let Some(fault) = broken {
             self.record(|| Step::Input(now, Input::Failed { socket: id, fault }));

@@ -177,6 +177,11 @@ impl World {
                 }
                 self.apps.ready.insert(app);
             }
+            Owner::Attacker(attacker) => {
+                let seen = if outcome.is_ok() { Seen::Open } else { Seen::Refused };
+                self.attackers[attacker.0].seen = seen;
+                self.busy.insert(attacker);
+            }
             Owner::Node(node, socket) => {
                 let input = match outcome {
                     Ok(()) => Input::Connected { socket, local },

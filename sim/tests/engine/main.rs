@@ -4,6 +4,7 @@ mod abort;
 mod arrival;
 mod dial;
 mod ending;
+mod liar;
 mod memory;
 mod mesh;
 mod policy;

@@ -4,9 +4,10 @@ use super::{TunnelId, TunnelPhase};
 use crate::engine::Engine;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
+use crate::lies::Lies;
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn start_keepalive(&mut self, now: Now, id: TunnelId) {
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.ping_interval));
     }
