@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::app::{App, AppId};
+use super::app::AppId;
 use super::network::Side;
 use super::{Pod, World};
 
@@ -41,10 +41,13 @@ impl World {
     }
 
     /// S6: of what was sent after a denial nothing has arrived.
-    pub(super) fn check_denials(&self, receiver: &App, sender: AppId) {
-        if self.denials.blurred || self.denials.by_policy.is_empty() {
+    pub(super) fn check_denials(&self, id: AppId, sender: AppId) {
+        // A liar may come with another identity.
+        let lies = |app| self.is_behind_liar(app);
+        if self.denials.blurred || self.denials.by_policy.is_empty() || lies(id) || lies(sender) {
             return;
         }
+        let receiver = self.app(id);
         let other = self.app(sender);
         let (client, server) =
             if receiver.side == Side::Dialler { (receiver, other) } else { (other, receiver) };

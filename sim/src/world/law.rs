@@ -48,7 +48,7 @@ impl World {
         }
         let app = self.app(id);
         let Some(sender) = self.sender_to(id) else { return };
-        self.check_denials(app, sender);
+        self.check_denials(id, sender);
         let liars = [id, sender];
         let sender = self.app(sender);
         self.check_shown(app, sender);
@@ -79,9 +79,11 @@ impl World {
         }
     }
 
-    /// S7: the identity that a destination takes a connection for is that of the pod at its source.
+    /// S7: the identity that a destination takes a connection for is that of the pod at its source, unless a liar is there.
     fn check_identity(&self, connection: &Connection) {
-        let source = self.host_at(connection.source.ip()).filter(|host| self.host(*host).node.is_some());
+        let is_honest = |node: NodeId| self.nodes[node.0].engine.is_honest();
+        let source = self.host_at(connection.source.ip());
+        let source = source.filter(|host| self.host(*host).node.is_some_and(is_honest));
         if let (Reporter::Destination, Some(found), Some(pod)) =
             (connection.reporter, &connection.source_identity, source)
         {
@@ -90,7 +92,7 @@ impl World {
     }
 
     /// Whether a liar speaks for an application: what ends its connection is then whatever the liar says.
-    fn is_behind_liar(&self, app: AppId) -> bool {
+    pub(super) fn is_behind_liar(&self, app: AppId) -> bool {
         let node = self.host_at(self.app(app).local.ip()).and_then(|pod| self.host(pod).node);
         node.is_some_and(|node| !self.nodes[node.0].engine.is_honest())
     }
