@@ -276,10 +276,14 @@ impl Network {
         if wire.end(side).reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        let room = self.space(wire.end(side.other()));
-        if room == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match self.space(wire.end(side.other())) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            room => Ok(self.put(id, side, slices, room)),
         }
+    }
+
+    /// Sends off a part of what there is room for.
+    fn put(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>], room: usize) -> usize {
         let most = self.chopped(room);
         let mut bytes = Vec::new();
         for slice in slices {
@@ -293,7 +297,7 @@ impl Network {
         if self.chop.is_some() {
             self.woken.insert((id, side));
         }
-        Ok(len)
+        len
     }
 
     /// How many bytes can be written at once.
@@ -312,9 +316,12 @@ impl Network {
 
     /// Writes all of it, for which there is room.
     pub(super) fn write_whole(&mut self, id: WireId, side: Side, bytes: &[u8]) -> io::Result<()> {
+        if self.wires.get(&id).is_none_or(|wire| wire.end(side).reset) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            done += self.write(id, side, &[IoSlice::new(rest)])?;
+            done += self.put(id, side, &[IoSlice::new(rest)], rest.len());
         }
         Ok(())
     }
