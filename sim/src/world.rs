@@ -8,6 +8,7 @@
 mod agenda;
 mod app;
 mod attacker;
+mod denial;
 mod digest;
 mod host;
 mod law;
@@ -74,6 +75,7 @@ pub struct World {
     issued: BTreeSet<(NodeId, SpiffeId)>,
     facts: Arc<Snapshot>,
     finished: bool,
+    denials: denial::Denials,
     lifetime: Duration,
     /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
@@ -108,6 +110,7 @@ impl World {
             busy: BTreeSet::new(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            denials: denial::Denials::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -354,6 +357,7 @@ impl World {
     fn turn(&mut self) {
         for _ in 0..TURNS {
             if !self.progress() {
+                self.check_drains();
                 return self.check();
             }
         }

@@ -138,6 +138,7 @@ impl<L: Lies> Engine<L> {
 
     /// Whether policy lets bytes of this flow move now (node.md B4, B5).
     pub(super) fn may_move(&self, flow: FlowId) -> bool {
+        planted!(StaleBytesMove => return true);
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 
@@ -258,6 +259,7 @@ impl<L: Lies> Engine<L> {
     }
 
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
+        planted!(AbortAsFin, mode = CloseMode::Graceful);
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
             if entry.user == User::Leaving {
@@ -301,6 +303,7 @@ fn take_from(entry: &mut SocketEntry, len: usize) -> usize {
         let Some(front) = entry.queue.front_mut() else { break };
         if front.len() > left {
             front.advance(left);
+            planted!(PartialWriteDropped => front.clear());
             left = 0;
         } else {
             left -= front.len();

@@ -74,6 +74,7 @@ pub(super) struct Node {
     /// Redirected connections accepted, by peer and original target, to be balanced by reports.
     pub(super) accepted: BTreeMap<(SocketAddr, SocketAddr), usize>,
     pub(super) joins: usize,
+    pub(super) drain_until: Option<Time>,
     /// Facts that this node has and others do not.
     pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
 }
@@ -109,6 +110,7 @@ impl Node {
             wants: Vec::new(),
             accepted: BTreeMap::new(),
             joins: 0,
+            drain_until: None,
             apart: None,
         }
     }

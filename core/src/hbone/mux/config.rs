@@ -91,6 +91,7 @@ impl MuxConfig {
     /// Bytes of a stream at which it is writable again: always fewer than those at which it is full, or it would be called
     /// writable while it is full, and never again.
     pub(super) fn writable_at(&self) -> usize {
+        planted!(WritableTooLate => return self.stream_queue_low);
         self.stream_queue_low.min(self.stream_queue_high / 2)
     }
 
