@@ -72,6 +72,8 @@ pub struct Engine<L: Lies = Honest> {
     stale: BTreeSet<FlowId>,
 
     block: ReadBlock,
+    /// What the next tunnel reads into.
+    tunnel_block: Vec<u8>,
     held_bytes: usize,
     windows_low: bool,
     half_open: usize,
@@ -125,6 +127,7 @@ impl<L: Lies> Engine<L> {
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
             block: ReadBlock::default(),
+            tunnel_block: Vec::new(),
             held_bytes: 0,
             windows_low: false,
             half_open: 0,

@@ -8,6 +8,8 @@
 mod agenda;
 mod app;
 mod attacker;
+mod denial;
+mod digest;
 mod host;
 mod law;
 mod machine;
@@ -36,9 +38,9 @@ use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
+pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
-pub(crate) use recording::{FNV_OFFSET, fnv};
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
@@ -73,8 +75,9 @@ pub struct World {
     issued: BTreeSet<(NodeId, SpiffeId)>,
     facts: Arc<Snapshot>,
     finished: bool,
+    denials: denial::Denials,
     lifetime: Duration,
-    /// Whether recordings are replayed at the end, which needs memory for every byte.
+    /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
 }
 
@@ -107,6 +110,7 @@ impl World {
             busy: BTreeSet::new(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            denials: denial::Denials::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -136,7 +140,8 @@ impl World {
             join: true,
         };
         let draws = seed.child("tls").draws();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, liar));
+        let recorded = self.replays && liar.is_none();
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -165,7 +170,7 @@ impl World {
         self.net.capacity = bytes;
     }
 
-    /// Keeps no recording's replay for the end: for worlds that move very much.
+    /// Nodes added from here on are not recorded, and E1 is not checked of them: for worlds that move much, and many worlds.
     pub fn without_replay(&mut self) {
         self.replays = false;
     }
@@ -243,6 +248,12 @@ impl World {
         self.app(app).ended_at.map(|at| at.since(Time::START))
     }
 
+    /// Whether the application has let go of its connection, in whatever way, or never had one.
+    pub fn has_closed(&self, app: AppId) -> bool {
+        let app = self.app(app);
+        app.has_closed() || app.seen == Seen::Refused
+    }
+
     /// Connections that servers have accepted.
     pub fn served(&self) -> Vec<AppId> {
         let servers = |(_, app): &(usize, &App)| app.side == network::Side::Dialled;
@@ -288,9 +299,14 @@ impl World {
         self.nodes[node.0].joins
     }
 
-    /// What went into a node's engine.
-    pub fn recording(&self, node: NodeId) -> &Recording {
-        &self.nodes[node.0].recording
+    /// What went into a node's engine, if it was recorded.
+    pub fn recording(&self, node: NodeId) -> Option<&Recording> {
+        self.nodes[node.0].recording.as_ref()
+    }
+
+    /// How many inputs a node's engine took.
+    pub fn inputs(&self, node: NodeId) -> usize {
+        self.nodes[node.0].inputs
     }
 
     /// What came out of a node's engine.
@@ -341,6 +357,7 @@ impl World {
     fn turn(&mut self) {
         for _ in 0..TURNS {
             if !self.progress() {
+                self.check_drains();
                 return self.check();
             }
         }

@@ -15,6 +15,7 @@ use crate::time::Now;
 impl<L: Lies> Engine<L> {
     /// Ends a socket by RST once its queue is written, or the time for that is over.
     pub(super) fn abort_when_drained(&mut self, now: Now, socket: SocketId) {
+        planted!(LastBytesDropped => return self.close_socket(socket, CloseMode::Abort));
         match self.sockets.get_mut(socket) {
             Some(entry) if entry.connected && !entry.queue.is_empty() => {
                 entry.user = User::Leaving;

@@ -73,6 +73,10 @@ impl<L: Lies> Engine<L> {
             flow.near = End::Stream(tunnel, stream);
         }
         let identity = self.tunnels.get(tunnel).and_then(|t| t.peer.as_ref()).map(|peer| peer.id.clone());
+        planted!(
+            IdentityOfAnother,
+            identity = self.tunnels.iter().find_map(|(_, t)| t.peer.as_ref()).map(|p| p.id.clone())
+        );
         self.learn(id, |c| {
             c.source_identity = identity;
             c.trace = request.trace.as_ref().map(|trace| trace.trace);
@@ -105,6 +109,10 @@ impl<L: Lies> Engine<L> {
     pub(super) fn admit_tunnelled(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, local) = (flow.pod, flow.origin.peer, flow.origin.local);
+        planted!(
+            AnothersAddress,
+            peer = self.tunnels.iter().next().map_or(peer, |(_, tunnel)| tunnel.origin.peer)
+        );
         let Some(authority) = flow.authority.clone() else { return };
         let identity = flow.connection.source_identity.clone();
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };

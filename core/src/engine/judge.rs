@@ -58,6 +58,10 @@ impl<L: Lies> Engine<L> {
                 affected.extend(flows);
             }
         }
+        planted!(DiallingNotJudged => {
+            affected.retain(|id| self.flows.get(*id).is_some_and(|flow| flow.phase != Phase::Dialling));
+        });
+        planted!(LiveNotJudged => affected.clear());
         self.stale.extend(&affected);
         // Drivers must hear that they are not read meanwhile: one that comes to read and gets no space is woken again only
         // by interest that returns.
@@ -76,6 +80,7 @@ impl<L: Lies> Engine<L> {
         let joined = self.stale.iter().copied().filter(is_joined);
         let rest = self.stale.iter().copied().filter(|id| !is_joined(id));
         let turn: Vec<FlowId> = joined.chain(rest.take(self.config.limits.judgements_per_turn)).collect();
+        planted!(RestNotJudged => self.stale.clear());
         for id in turn {
             self.stale.remove(&id);
             self.judge_again(now, id);
@@ -142,6 +147,7 @@ impl<L: Lies> Engine<L> {
 
     /// A policy that was referenced did not arrive in time: deny (node.md B5).
     pub(super) fn hold_expired(&mut self, now: Now, id: FlowId) {
+        planted!(HeldForEver => return);
         let Some(flow) = self.flows.get(id) else { return };
         let missing = flow
             .judged_at

@@ -140,6 +140,9 @@ impl<L: Lies> Engine<L> {
 
     pub(super) fn drain_deadline(&mut self, now: Now) {
         for flow in self.flows.keys() {
+            planted!(DrainSparesHalfClosed => if self.flows.get(flow).is_some_and(|f| f.ended.near != f.ended.far) {
+                continue;
+            });
             self.fail(now, flow, Reason::Failed(Fault::Drain));
         }
         for socket in self.sockets.keys() {
@@ -159,7 +162,7 @@ impl<L: Lies> Engine<L> {
             && self.sockets.len() == 0;
         if over && !self.drained {
             self.drained = true;
-            self.timers.clear(Timer::Drain);
+            planted!(DrainDeadlineForgotten => self.timers.clear(Timer::Drain));
             self.report(Event::Drained);
         }
     }

@@ -176,6 +176,26 @@ impl<L: Lies> Engine<L> {
             peer: to.peer,
             destination: to.destination.uid.clone(),
         };
+        planted!(
+            KeyByHash,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| crate::planted::weak_hash(other) == crate::planted::weak_hash(&key))
+                .cloned()
+                .unwrap_or(key)
+        );
+        planted!(
+            IdentityNotInKey,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| (other.peer, &other.destination) == (key.peer, &key.destination))
+                .cloned()
+                .unwrap_or(key)
+        );
         self.learn(id, |c| {
             c.path = Path::Hbone;
             c.hbone = Some(to.peer);
@@ -228,6 +248,10 @@ impl<L: Lies> Engine<L> {
             return self.wait(id, Waiting::Facts);
         };
         let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
+        planted!(LocalPathUnjudged => {
+            self.learn(id, |c| c.path = Path::Local);
+            return self.connect_far(now, id, pod, to.target, self.kept_source(peer.ip(), to.target.ip()));
+        });
         if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
             return;
         }
@@ -328,6 +352,7 @@ impl<L: Lies> Engine<L> {
 
     /// A credential that flows waited for cannot be had.
     pub(super) fn credential_failed(&mut self, now: Now, id: &SpiffeId, fault: &IdentityFault) {
+        planted!(RefusalNotTold => return);
         let waiting: Vec<FlowId> = self
             .waiting
             .iter()

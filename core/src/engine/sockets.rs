@@ -98,7 +98,7 @@ impl<L: Lies> Engine<L> {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => match self.tunnels.get_mut(tunnel) {
                 Some(entry) if entry.phase == TunnelPhase::Lingering => self.block.space(),
-                Some(entry) if entry.wants_read() => entry.tunnel.read_space(),
+                Some(entry) if entry.wants_read() => entry.tunnel.read_space(&mut self.tunnel_block),
                 _ => &mut [],
             },
             Some(User::Flow(flow, side)) if self.may_read(flow, side) => self.block.space(),
@@ -138,6 +138,7 @@ impl<L: Lies> Engine<L> {
 
     /// Whether policy lets bytes of this flow move now (node.md B4, B5).
     pub(super) fn may_move(&self, flow: FlowId) -> bool {
+        planted!(StaleBytesMove => return true);
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 
@@ -201,7 +202,7 @@ impl<L: Lies> Engine<L> {
                 if let Some(entry) =
                     self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
                 {
-                    entry.tunnel.received(len);
+                    entry.tunnel.received(&mut self.tunnel_block, len);
                     entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
                 }
@@ -258,6 +259,7 @@ impl<L: Lies> Engine<L> {
     }
 
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
+        planted!(AbortAsFin, mode = CloseMode::Graceful);
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
             if entry.user == User::Leaving {
@@ -301,6 +303,7 @@ fn take_from(entry: &mut SocketEntry, len: usize) -> usize {
         let Some(front) = entry.queue.front_mut() else { break };
         if front.len() > left {
             front.advance(left);
+            planted!(PartialWriteDropped => front.clear());
             left = 0;
         } else {
             left -= front.len();

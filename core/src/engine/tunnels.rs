@@ -106,6 +106,7 @@ impl<L: Lies> TunnelEntry<L> {
 
     /// Fails where either certificate is past its end: it then takes no new streams, whatever its timer has yet to notice.
     pub(super) fn expired(&self, wall: WallTime) -> Result<(), IdentityFault> {
+        planted!(ExpiredStillUsed => return Ok(()));
         let own = self.tunnel.own_not_after();
         let due = match self.peer.iter().map(|peer| peer.not_after).chain(own).min() {
             Some(not_after) if not_after < wall => Err(IdentityFault::Expired { not_after, now: wall }),
@@ -273,6 +274,7 @@ impl<L: Lies> Engine<L> {
         loop {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
+            entry.tunnel.give_back(&mut self.tunnel_block);
             // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
             let mut said = false;
             while let Some(entry) = self.tunnels.get_mut(id) {
@@ -331,6 +333,9 @@ impl<L: Lies> Engine<L> {
 
     /// The handshake is done: nothing of a stream is sent before the identity is the one expected.
     fn tunnel_authenticated(&mut self, now: Now, id: TunnelId, peer: PeerIdentity) {
+        planted!(WrongPeerTaken => if let Some(key) = self.tunnels.get_mut(id).and_then(|t| t.key.as_mut()) {
+            key.expected.push(peer.id.clone());
+        });
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         if let Some(key) = &entry.key
             && !entry.tunnel.lies().believes(&peer.id, &key.expected)
@@ -394,6 +399,10 @@ impl<L: Lies> Engine<L> {
 
     /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
     fn lose_stream(&mut self, now: Now, id: FlowId, side: Side, fault: &Fault) {
+        planted!(RetryOfAny => if let Some(flow) = self.flows.get_mut(id).filter(|f| f.phase == Phase::Opening) {
+            (flow.far, flow.phase) = (super::flow::End::None, Phase::Waiting(super::flow::Waiting::Facts));
+            return self.resume(now, id);
+        });
         let ended = |flow: &Flow| flow.phase == Phase::Relaying && *flow.ended.of(side);
         if self.flows.get(id).is_some_and(ended) {
             return self.stream_reset(now, id, side, ResetCause::Tunnel, true);
@@ -402,6 +411,7 @@ impl<L: Lies> Engine<L> {
     }
 
     fn leave_half_open(&mut self, id: TunnelId) {
+        planted!(HalfOpenLeaks => return);
         if self.tunnels.get(id).is_some_and(TunnelEntry::is_half_open) {
             self.half_open = self.half_open.saturating_sub(1);
         }
@@ -462,6 +472,7 @@ impl<L: Lies> Engine<L> {
         match entry.phase {
             TunnelPhase::Closing | TunnelPhase::Lingering => {}
             TunnelPhase::Open => {
+                planted!(DrainEndsStreams => return self.lose_tunnel(now, id, Fault::Drain));
                 self.retire_tunnel(now, id);
             }
             _ if entry.key.is_none() => self.lose_tunnel(now, id, Fault::Drain),
@@ -476,6 +487,9 @@ impl<L: Lies> Engine<L> {
             return;
         }
         entry.retired = true;
+        planted!(DrainWithoutGoaway => if entry.key.is_none() {
+            return;
+        });
         let key = entry.key.clone();
         if key.is_none() {
             entry.tunnel.mux_mut().graceful_shutdown();
@@ -492,6 +506,7 @@ impl<L: Lies> Engine<L> {
 
     /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3).
     pub(super) fn retire_tunnels_of(&mut self, now: Now, own: &SpiffeId) {
+        planted!(RotationKeepsTunnels => return);
         for id in self.tunnels.keys() {
             if self.tunnels.get(id).is_some_and(|t| t.own.as_ref() == Some(own)) {
                 self.retire_tunnel(now, id);
@@ -501,6 +516,7 @@ impl<L: Lies> Engine<L> {
 
     /// A destination is gone, or is another workload now (node.md B3).
     pub(super) fn close_tunnels_to(&mut self, now: Now, removed: &std::collections::BTreeSet<Uid>) {
+        planted!(TunnelsOutliveWorkload => return);
         for id in self.tunnels.keys() {
             let gone = self
                 .tunnels

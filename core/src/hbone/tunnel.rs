@@ -123,17 +123,31 @@ impl<L: Lies> Tunnel<L> {
         !self.lost && !self.ended && self.session.is_some() && self.plain.is_empty()
     }
 
-    /// Memory for the next read.
-    pub fn read_space(&mut self) -> &mut [u8] {
-        if self.input.is_empty() {
-            self.input = vec![0; INPUT];
+    /// Memory for the next read: the spare block, which tunnels share as long as nothing waits in it, or the tunnel's own.
+    pub fn read_space<'a>(&'a mut self, spare: &'a mut Vec<u8>) -> &'a mut [u8] {
+        if self.filled > 0 {
+            return self.input.get_mut(self.filled..).unwrap_or_default();
         }
-        self.input.get_mut(self.filled..).unwrap_or_default()
+        if spare.is_empty() {
+            *spare = std::mem::take(&mut self.input);
+            spare.resize(INPUT, 0);
+        }
+        spare
     }
 
     /// So many bytes were read into the space.
-    pub fn received(&mut self, len: usize) {
+    pub fn received(&mut self, spare: &mut Vec<u8>, len: usize) {
+        if self.filled == 0 {
+            std::mem::swap(&mut self.input, spare);
+        }
         self.filled = (self.filled + len).min(self.input.len());
+    }
+
+    /// Gives its block to the tunnels that read after it, once all of it is decrypted.
+    pub fn give_back(&mut self, spare: &mut Vec<u8>) {
+        if self.filled == 0 && spare.is_empty() {
+            std::mem::swap(&mut self.input, spare);
+        }
     }
 
     /// The socket's FIN.

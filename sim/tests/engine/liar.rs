@@ -120,7 +120,7 @@ fn all_frames() -> Vec<Lie> {
 /// What honest nodes read: it tells whether a lie was told.
 fn read_by(world: &World, nodes: [NodeId; 2]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for step in nodes.iter().flat_map(|node| &world.recording(*node).steps) {
+    for step in nodes.iter().flat_map(|node| &world.recording(*node).expect("it is recorded").steps) {
         if let Step::Read(_, _, bytes) = step {
             bytes.hash(&mut hasher);
         }

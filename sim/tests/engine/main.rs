@@ -6,6 +6,7 @@ mod attacker;
 mod dial;
 mod ending;
 mod liar;
+mod interest;
 mod memory;
 mod mesh;
 mod policy;

@@ -16,6 +16,7 @@ impl<L: Lies> Engine<L> {
     pub(super) fn keepalive(&mut self, now: Now, id: TunnelId) {
         let limits = self.config.limits.clone();
         let Some(entry) = self.tunnels.get_mut(id).filter(|t| t.phase == TunnelPhase::Open) else { return };
+        planted!(PeerNeverDead => entry.ping_sent = None);
         if let Some(sent) = entry.ping_sent {
             let dead = sent.after(limits.ping_timeout);
             if dead <= now.time {

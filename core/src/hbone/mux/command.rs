@@ -151,6 +151,7 @@ impl Mux {
             stream.reset(code);
             self.books.cancels += 1;
         }
+        planted!(StreamSlotLeaks => self.books.live += 1);
         self.books.over(&mut stream);
         self.books.detach(&mut stream);
         self.books.forget(&mut stream);
