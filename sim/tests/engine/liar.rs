@@ -48,7 +48,7 @@ fn all_words() -> Vec<Lie> {
     vec![
         Lie::Target("10.0.3.3:9999".into()),
         Lie::Target("127.0.0.1:8080".into()),
-        Lie::Header("forwarded", "for=10.0.2.2;host=other".into()),
+        Lie::Header("forwarded", "for=\"10.0.2.2:20000\";host=other".into()),
         Lie::Header("baggage", "k8s.namespace.name=kube-system,service.name=a".into()),
         Lie::Credulous,
         Lie::Unexpiring,
