@@ -18,7 +18,7 @@ use campaign::{Campaign, Runs};
 use summary::Summary;
 
 /// Seeds that `culvert sim bench` measures.
-const BENCH_SEEDS: u64 = 12;
+const BENCH_SEEDS: u64 = 2000;
 
 /// Runs one of the simulator's commands to its end.
 pub(crate) fn run(command: &SimCommand) -> Result<(), Failure> {
@@ -86,7 +86,7 @@ fn replay(args: &SimReplayArgs) -> Result<(), Failure> {
         None => read(&args.scenario)?,
     };
     println!("{scenario}");
-    let outcome = scenario.run_twice();
+    let outcome = scenario.tell();
     let lines = match (args.trace, &outcome.violation) {
         (true, _) => outcome.story.as_slice(),
         (false, Some(_)) => outcome.last(),

@@ -56,7 +56,7 @@ impl Campaign {
             }
             let scenario = Scenario::of_seed(seed);
             let outcome = match self.runs {
-                Runs::Once => scenario.run(Depth::Laws),
+                Runs::Once => scenario.run(Depth::QUICK),
                 Runs::Twice => scenario.run_twice(),
             };
             let mut summary = summary.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

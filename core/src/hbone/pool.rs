@@ -88,6 +88,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
         let carries = entry.carries.unwrap_or(usize::MAX).min(self.limits.streams_per_tunnel).max(1);
         let useful = entry.waiters.len().div_ceil(carries);
         let possible = self.limits.tunnels_per_key.saturating_sub(entry.dialling.len() + entry.open.len());
+        planted!(HerdOfDials => return useful.min(possible));
         useful.saturating_sub(entry.dialling.len()).min(possible)
     }
 
@@ -104,8 +105,10 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
             return Vec::new();
         };
         entry.dialling.retain(|t| *t != tunnel);
+        planted!(LastComeFirstServed => entry.waiters.make_contiguous().reverse());
         let served: Vec<W> = entry.waiters.drain(..room.min(entry.waiters.len())).collect();
         let left = room - served.len();
+        planted!(RoomGivenTwice, left = room);
         match entry.open.iter_mut().find(|(t, _)| *t == tunnel) {
             Some((_, room)) => *room = left,
             None => {
@@ -122,6 +125,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
     /// The tunnel takes no more streams: GOAWAY, rotation, age, or its end. What it carries is not the pool's concern.
     /// Waiters stay: follow with [`Pool::dials_wanted`] for the key returned.
     pub fn retired(&mut self, tunnel: T) -> Option<K> {
+        planted!(RetiredTakesStreams => return self.key_of_tunnel.get(&tunnel).cloned());
         let key = self.key_of_tunnel.remove(&tunnel)?;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.dialling.retain(|t| *t != tunnel);
@@ -139,6 +143,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
             entry.dialling.retain(|t| *t != tunnel);
             entry.open.retain(|(t, _)| *t != tunnel);
             told = entry.waiters.drain(..).collect();
+            planted!(FailureTellsOne => entry.waiters.extend(told.split_off(told.len().min(1))));
             for waiter in &told {
                 self.key_of_waiter.remove(waiter);
             }

@@ -116,6 +116,7 @@ impl World {
         self.facts(&format!(
             "policies:\n- {{name: {name}, namespace: default, scope: Global, action: Deny, rules: [[[{{principals: [{{Exact: {principal}}}]}}]]]}}"
         ));
+        self.denied(name, source);
     }
 
     /// Denies whatever comes without an identity, as STRICT does (node.md row 69).
@@ -127,6 +128,7 @@ impl World {
 
     /// Removes a policy of the namespace `default`.
     pub fn remove_policy(&mut self, name: &str) {
+        self.denials.end(name);
         let mut delta = Delta::new();
         delta.remove_policy(PolicyKey::new("default", name));
         self.apply(delta);
@@ -167,6 +169,7 @@ impl World {
 
     /// Removes the facts of a pod.
     pub fn forget(&mut self, pod: Pod) {
+        self.denials.blur();
         let mut delta = Delta::new();
         delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
         self.apply(delta);
@@ -193,6 +196,7 @@ impl World {
     /// A node finishes what it has, until a deadline from now.
     pub fn drain(&mut self, node: NodeId, within: Duration) {
         let until = self.net.now.after(within);
+        self.nodes[node.0].drain_until.get_or_insert(until);
         self.input(node, Input::Drain { until });
     }
 

@@ -2,8 +2,10 @@
 
 mod abort;
 mod arrival;
+mod attacker;
 mod dial;
 mod ending;
+mod liar;
 mod interest;
 mod memory;
 mod mesh;

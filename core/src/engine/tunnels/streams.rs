@@ -9,10 +9,11 @@ use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
 use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
 use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
+use crate::lies::Lies;
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn mux_event(&mut self, now: Now, id: TunnelId, event: MuxEvent) {
         match event {
             MuxEvent::Request { stream, request, ignored } => {
@@ -146,9 +147,15 @@ impl Engine {
         let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
         let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
         request.trace = Some(TraceParent { trace, parent, flags: 0 });
+        let request = request.to_http().map(|mut request| {
+            self.lies.request(&mut request);
+            request
+        });
         let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
         self.dirty_tunnels.insert(tunnel);
-        match entry.tunnel.mux_mut().connect(&request) {
+        let opened =
+            request.map_err(MuxRefusal::Malformed).and_then(|request| entry.tunnel.mux_mut().open(request));
+        match opened {
             Ok(stream) => {
                 entry.streams.insert(stream, (id, Side::Far));
                 entry.room = entry.room.saturating_sub(1);
