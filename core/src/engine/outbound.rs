@@ -377,6 +377,7 @@ impl<L: Lies> Engine<L> {
 
     /// Closes a socket that was never taken in.
     pub(super) fn refuse_socket(&mut self, socket: SocketId) {
+        planted!(RefusedSocketKept => return);
         self.close_socket(socket, CloseMode::Abort);
     }
 }
