@@ -83,6 +83,8 @@ bugs! {
     EarlyMemoryKept: "R2", Scenarios;
     /// A source that was not read for a full queue is not read again.
     ReaderNotWoken: "L3", WorldTest("relay::a_joined_connection_goes_on_where_the_driver_parts_it");
+    /// A source is read however much is queued of it.
+    QueueUnbounded: "R1", WorldTest("relay::a_slow_reader_holds_its_sender_back");
     /// The id of what is gone is given to what comes next.
     IdUsedAgain: "E4", CoreTest("slots::tests::a_stale_key_names_nothing");
     /// A connection that moved bytes has no timer any more.
@@ -101,6 +103,8 @@ bugs! {
     // Tunnels.
     /// The verified identity of a server is not compared with the expected one.
     WrongPeerTaken: "S8", WorldTest("dial::a_wrong_server_identity_is_refused_before_a_byte_is_sent");
+    /// What should have a tunnel goes in clear.
+    PlaintextFallback: "S10", Scenarios;
     /// A tunnel past the end of a certificate takes new streams.
     ExpiredStillUsed: "S9", WorldTest("arrival::no_stream_is_opened_under_a_certificate_that_is_over");
     /// Tunnels under a rotated credential stay in use.
@@ -159,6 +163,8 @@ bugs! {
     // Streams.
     /// A stream that was reset counts as open for ever.
     StreamSlotLeaks: "R2", Scenarios;
+    /// Streams whose end the peer may not know of are not counted.
+    ClosingNotCounted: "S16", CoreTest("hbone::mux::tests::limit::the_peers_limit_is_kept_and_told");
     /// The window of the connection does not grow by what stalled streams hold.
     ConnectionWindowFixed: "R4", CoreTest("hbone::mux::tests::limit::ninety_nine_stalled_streams_do_not_stop_the_last");
     /// A stream that stalled under a lowered window is not looked at again.
@@ -224,6 +230,10 @@ static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
 /// # Panics
 ///
 /// [`VARIABLE`] names no bug: a run that has none in it would pass for one whose bug nobody noticed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no other way to be told, and builds without bugs have none of this"
+)]
 pub fn chosen() -> Option<Bug> {
     *CHOSEN.get_or_init(|| {
         let name = env::var(VARIABLE).ok()?;

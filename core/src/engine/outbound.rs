@@ -147,7 +147,10 @@ impl<L: Lies> Engine<L> {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(&source));
             }
-            Decision::Tunnel(to) => self.want_tunnel(now, id, &source, *to),
+            Decision::Tunnel(to) => {
+                planted!(PlaintextFallback => return self.connect_far(now, id, pod, to.authority, self.own_source(&source)));
+                self.want_tunnel(now, id, &source, *to);
+            }
             Decision::Local(to) => self.want_local(now, id, &source, &to),
         }
     }

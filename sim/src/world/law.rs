@@ -10,12 +10,13 @@
 //! - S3: FIN comes only where FIN was sent and every byte arrived.
 //! - S6: what is sent after a denial does not arrive.
 //! - S7: a connection has the identity of the pod that it comes from.
+//! - S10: nothing goes in clear from one pod to another.
 //! - S21: every connection has one terminal reason, and its books say what its applications saw.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use culvert_core::telemetry::{Connection, Event, Reason, Reporter};
+use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 
 use super::app::{App, AppId, Seen};
 use super::network::Side;
@@ -88,6 +89,10 @@ impl World {
             (connection.reporter, &connection.source_identity, source)
         {
             assert_eq!(*found, self.identity(pod), "S7: a connection of another identity");
+        }
+        // What is not known to be in the mesh is passed through.
+        if connection.reporter == Reporter::Destination && source.is_some() && !self.denials.is_blurred() {
+            assert!(connection.path != Path::Plaintext, "S10: a connection within the mesh in clear");
         }
     }
 
