@@ -29,6 +29,7 @@ pub mod limit;
 pub mod mesh;
 pub mod planted;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod seed;
 mod slots;
 pub mod telemetry;

@@ -9,20 +9,23 @@
 mod canonical;
 mod hold;
 mod pool;
+mod search;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod tunnel;
 
-use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 
 /// A state machine and what must hold in each of its states.
 ///
 /// `Hash` must cover all that decides what the machine does next; see [`explore`] for how ids are hashed.
-pub trait Machine: Clone + Hash {
+pub trait Machine: Clone + Hash + Send + Sync {
     /// One event.
-    type Step: Clone + Debug + Display;
+    type Step: Clone + Debug + Display + Send + Sync;
 
     /// Every event that can happen now.
     fn steps(&self) -> Vec<Self::Step>;
@@ -76,60 +79,27 @@ pub struct Exploration<S> {
     pub counterexample: Option<Counterexample<S>>,
 }
 
-/// A state's way from the start: its parent's index and the event between; absent for the start.
-struct Ways<S>(Vec<Option<(usize, S)>>);
+/// How far an exploration goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Events from the start at most.
+    pub depth: usize,
+    /// States at which it stops, give or take a few thousand.
+    pub states: usize,
+    /// Threads, which change nothing but the time; one where absent.
+    pub jobs: Option<NonZeroUsize>,
+}
 
-impl<S: Clone> Ways<S> {
-    fn path(&self, mut at: usize, last: Option<S>) -> Vec<S> {
-        let mut path: Vec<S> = last.into_iter().collect();
-        while let Some(Some((parent, step))) = self.0.get(at) {
-            path.push(step.clone());
-            at = *parent;
-        }
-        path.reverse();
-        path
+impl From<usize> for Bounds {
+    /// As deep as that, on one thread.
+    fn from(depth: usize) -> Bounds {
+        Bounds { depth, states: usize::MAX, jobs: None }
     }
 }
 
-/// Visits every state that at most `depth` events lead to, breadth first, until a violation.
-pub fn explore<M: Machine>(start: M, depth: usize) -> Exploration<M::Step> {
-    let mut seen = BTreeSet::from([canonical::hash_of(&start)]);
-    let mut ways = Ways(vec![None]);
-    let mut found =
-        Exploration { states: 1, transitions: 0, depth: 0, complete: false, counterexample: None };
-    if let Err(violation) = start.check() {
-        found.counterexample = Some(Counterexample { path: Vec::new(), violation });
-        return found;
-    }
-    let mut frontier = vec![(start, 0)];
-    for level in 1..=depth {
-        let mut next = Vec::new();
-        for (state, at) in frontier {
-            for step in state.steps() {
-                found.transitions += 1;
-                let mut reached = state.clone();
-                let outcome = reached.apply(&step);
-                if outcome.is_ok() && (!reached.in_scope() || !seen.insert(canonical::hash_of(&reached))) {
-                    continue;
-                }
-                if let Err(violation) = outcome.and_then(|()| reached.check()) {
-                    let path = ways.path(at, Some(step));
-                    found.counterexample = Some(Counterexample { path, violation });
-                    return found;
-                }
-                found.states += 1;
-                found.depth = level;
-                next.push((reached, ways.0.len()));
-                ways.0.push(Some((at, step)));
-            }
-        }
-        frontier = next;
-        if frontier.is_empty() {
-            break;
-        }
-    }
-    found.complete = frontier.is_empty();
-    found
+/// Visits every state that `bounds` permit, breadth first, until a violation.
+pub fn explore<M: Machine>(start: M, bounds: impl Into<Bounds>) -> Exploration<M::Step> {
+    search::search(start, &bounds.into())
 }
 
 /// A machine that [`run`] knows.
@@ -139,29 +109,54 @@ pub struct Known {
     pub name: &'static str,
     /// What is explored, in one line.
     pub says: &'static str,
-    /// Depth at which nothing in scope is left unseen.
+    /// Depth to which a campaign goes; where that is 40, nothing in scope is left unseen.
     pub depth: usize,
+    /// States at which a campaign stops.
+    pub states: usize,
+}
+
+/// No machine in scope is deeper.
+const WHOLE: usize = 40;
+
+const fn known(name: &'static str, depth: usize, states: usize, says: &'static str) -> Known {
+    Known { name, says, depth, states }
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 5] = [
-    Known {
-        name: "policy-hold",
-        says: "policies, workload and time come in any order; connections are judged as they do",
-        depth: 40,
-    },
-    Known {
-        name: "policy-late",
-        says: "the same where several changes of facts are heard as one",
-        depth: 40,
-    },
-    Known {
-        name: "pool",
-        says: "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
-        depth: 40,
-    },
-    Known { name: "pool-deep", says: "the same with one key that has more tunnels", depth: 40 },
-    Known { name: "pool-drain", says: "the same with a drain and its deadline", depth: 40 },
+pub const MACHINES: [Known; 8] = [
+    known(
+        "drain",
+        WHOLE,
+        2_000_000,
+        "connections over a pool of two-ended tunnels while the server's node or the client's drains and ends",
+    ),
+    known(
+        "goaway",
+        WHOLE,
+        3_000_000,
+        "the same while servers drain, end, limit and lose single tunnels: GOAWAY twice, and with streams above its last",
+    ),
+    known(
+        "policy-hold",
+        WHOLE,
+        usize::MAX,
+        "policies, workload and time come in any order; connections are judged as they do",
+    ),
+    known("policy-late", WHOLE, usize::MAX, "the same where several changes of facts are heard as one"),
+    known(
+        "pool",
+        WHOLE,
+        usize::MAX,
+        "the pool of tunnels: acquire, open, limit, stream end, refusal, failure, GOAWAY, rotation, removal, cancel",
+    ),
+    known("pool-deep", WHOLE, usize::MAX, "the same with one key that has more tunnels"),
+    known("pool-drain", WHOLE, usize::MAX, "the same with a drain and its deadline"),
+    known(
+        "rotation",
+        WHOLE,
+        2_000_000,
+        "connections over a pool of two-ended tunnels while credentials of both ends expire and ours is rotated",
+    ),
 ];
 
 /// A finished run.
@@ -195,15 +190,44 @@ pub enum RunError {
 /// # Errors
 ///
 /// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
-pub fn run(machine: &str, depth: usize, out: &mut impl Write) -> Result<Summary, RunError> {
+pub fn run(machine: &str, bounds: impl Into<Bounds>, out: &mut impl Write) -> Result<Summary, RunError> {
+    let bounds = bounds.into();
     match machine {
-        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), depth), out),
-        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), depth), out),
-        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), depth), out),
-        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), depth), out),
-        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), depth), out),
+        SCRIPTS => play_scripts(out),
+        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), bounds), out),
+        "drain" => report(machine, &explore(traffic::shipped(traffic::DRAIN), bounds), out),
+        "goaway" => report(machine, &explore(traffic::shipped(traffic::GOAWAY), bounds), out),
+        "rotation" => report(machine, &explore(traffic::shipped(traffic::ROTATION), bounds), out),
+        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), bounds), out),
+        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), bounds), out),
+        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), bounds), out),
+        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), bounds), out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
     }
+}
+
+/// The name under which [`run`] plays random scripts on the model of a tunnel and on real muxes.
+pub const SCRIPTS: &str = "tunnel-scripts";
+
+/// Scripts that [`run`] plays under that name.
+const SCRIPT_COUNT: usize = 100_000;
+
+fn play_scripts(out: &mut impl Write) -> Result<Summary, RunError> {
+    let (violation, scripts) = match tunnel::script::play(0, SCRIPT_COUNT) {
+        Ok(played) => {
+            let events: usize = played.seen.values().sum();
+            let (scripts, steps) = (played.scripts, played.steps);
+            writeln!(out, "{SCRIPTS}: {scripts} scripts, {steps} steps, {events} events and refusals")?;
+            let never = played.never_seen();
+            let blind = (!never.is_empty()).then(|| Violation(format!("never seen: {}", never.join(", "))));
+            (blind, scripts)
+        }
+        Err(difference) => {
+            writeln!(out, "{SCRIPTS}: the model and the mux differ:\n{difference}")?;
+            (Some(Violation("the model and the mux differ".to_owned())), 0)
+        }
+    };
+    Ok(Summary { states: 0, transitions: scripts, depth: 0, complete: false, violation })
 }
 
 fn report<S: Display>(name: &str, found: &Exploration<S>, out: &mut impl Write) -> Result<Summary, RunError> {

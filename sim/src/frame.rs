@@ -164,6 +164,11 @@ impl Frame {
         into.extend_from_slice(&self.payload);
     }
 
+    /// It as it goes on the wire.
+    pub fn bytes(&self) -> Vec<u8> {
+        Frame::wire(std::slice::from_ref(self))
+    }
+
     /// Frames as they go on the wire.
     pub fn wire(frames: &[Frame]) -> Vec<u8> {
         let mut wire = Vec::new();

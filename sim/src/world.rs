@@ -28,6 +28,7 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::Input;
+use culvert_core::identity::SpiffeId;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
@@ -70,6 +71,8 @@ pub struct World {
     /// Attackers that have something to do.
     busy: BTreeSet<AttackerId>,
     authority: Authority,
+    /// Who ever got a key of which identity.
+    issued: BTreeSet<(NodeId, SpiffeId)>,
     facts: Arc<Snapshot>,
     finished: bool,
     denials: denial::Denials,
@@ -96,6 +99,7 @@ impl World {
         World {
             net: Network::new(seed.child("network").draws()),
             authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
+            issued: BTreeSet::new(),
             seed,
             limits,
             same_node: true,

@@ -41,7 +41,11 @@ impl<L: Lies> Engine<L> {
                 flow.early.push_back(bytes);
             }
             End::None => {}
-            End::Socket(socket) => self.push(socket, bytes),
+            End::Socket(socket) => {
+                self.push(socket, bytes);
+                // A driver goes on reading only where it was told to stop before: interest that never went cannot come back.
+                self.mark_dirty(id, side);
+            }
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
                 // A refused piece belongs to a stream that is over, whose end is told by an event of its own.

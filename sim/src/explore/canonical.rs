@@ -1,6 +1,5 @@
 //! The canonical hash of a state: ids count by the order of their appearance, counters not at all.
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 /// An id whose value means nothing, only which others it equals and which it precedes.
@@ -33,7 +32,7 @@ impl Hash for Mint {
 
 /// The hash by which a state is known.
 pub(super) fn hash_of(state: &impl Hash) -> u128 {
-    let mut hasher = Canonical { sum: 0, names: BTreeMap::new() };
+    let mut hasher = Canonical { sum: 0, names: Vec::with_capacity(16) };
     state.hash(&mut hasher);
     hasher.sum
 }
@@ -41,7 +40,8 @@ pub(super) fn hash_of(state: &impl Hash) -> u128 {
 /// Multiply and shift over 128 bits: fast, the same everywhere, and with 10^8 states a collision has a chance of 10^-22.
 struct Canonical {
     sum: u128,
-    names: BTreeMap<u64, u64>,
+    /// Ids that appeared, in the order in which they did; they are few.
+    names: Vec<u64>,
 }
 
 /// Odd, with bits as random as those of the golden ratio.
@@ -66,9 +66,11 @@ impl Hasher for Canonical {
     }
 
     fn write_u64(&mut self, id: u64) {
-        let fresh = self.names.len() as u64;
-        let name = *self.names.entry(id).or_insert(fresh);
-        self.mix(name);
+        let name = self.names.iter().position(|known| *known == id).unwrap_or_else(|| {
+            self.names.push(id);
+            self.names.len() - 1
+        });
+        self.mix(name as u64);
     }
 
     fn write_usize(&mut self, number: usize) {

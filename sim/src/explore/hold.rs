@@ -24,7 +24,7 @@ use facts::{Answer, Content, FEW_FORMS, FORMS, Facts, UID};
 const HOLD: u8 = 2;
 
 /// What decides, as a driver sees it: the shipped functions, and in tests some that break a rule.
-pub(super) trait Judging: Clone {
+pub(super) trait Judging: Clone + Send + Sync {
     fn evaluate(&self, snapshot: &Snapshot, workload: &Workload, connection: &Connection<'_>) -> Verdict {
         policy::evaluate(snapshot, workload, connection, Compat::Culvert)
     }

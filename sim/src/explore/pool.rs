@@ -45,7 +45,7 @@ pub(super) const DEEP: Scope = Scope {
 };
 
 /// A pool, as a driver sees it: the shipped one, and in tests one that breaks a rule.
-pub(super) trait Pooling: Clone + Hash + Eq {
+pub(super) trait Pooling: Clone + Hash + Eq + Send + Sync {
     fn acquire(&mut self, key: usize, waiter: Id) -> Acquired<Id>;
     fn dials_wanted(&self, key: usize) -> usize;
     fn dialling(&mut self, key: usize, tunnel: Id);

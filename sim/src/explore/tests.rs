@@ -37,6 +37,58 @@ fn each_state_is_counted_once_and_the_scope_exhausted() {
     assert_eq!((found.states, found.depth, found.complete), (7, 3, false));
 }
 
+/// More states than a batch has, in a plane, some of them forbidden.
+#[derive(Clone, Hash)]
+struct Plane {
+    x: u16,
+    y: u16,
+    forbidden: u16,
+}
+
+impl Machine for Plane {
+    type Step = usize;
+
+    fn steps(&self) -> Vec<usize> {
+        vec![0, 1, 2]
+    }
+
+    fn apply(&mut self, step: &usize) -> Result<(), Violation> {
+        match step {
+            0 => self.x += 1,
+            1 => self.y += 1,
+            _ => (self.x, self.y) = (self.y, self.x),
+        }
+        Ok(())
+    }
+
+    fn in_scope(&self) -> bool {
+        self.x < 200 && self.y < 200
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        if self.x == self.forbidden { Err(Violation(format!("at {}", self.y))) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn the_number_of_threads_decides_nothing() {
+    for (forbidden, states) in [(u16::MAX, usize::MAX), (u16::MAX, 10_000), (150, usize::MAX)] {
+        let outcomes = [1, 2, 3].map(|jobs| {
+            let bounds = Bounds { depth: 1_000, states, jobs: NonZeroUsize::new(jobs) };
+            let found = explore(Plane { x: 0, y: 0, forbidden }, bounds);
+            let counterexample = found.counterexample.map(|found| (found.path, found.violation));
+            (found.states, found.transitions, found.depth, found.complete, counterexample)
+        });
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]), "{outcomes:?}");
+        let (seen, _, _, complete, violation) = &outcomes[0];
+        assert_eq!(
+            (*complete, violation.is_some()),
+            (states == usize::MAX && forbidden > 200, forbidden == 150)
+        );
+        assert!(forbidden == 150 || *seen == 40_000.min(*seen.max(&states)), "{seen} states");
+    }
+}
+
 #[test]
 fn the_path_to_a_violation_is_a_shortest_one() {
     let found = explore(Counter { at: 0, scope: 9, forbidden: 7 }, 20).counterexample.unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
@@ -46,6 +46,9 @@ pub enum Papers {
 
 #[derive(Debug)]
 pub(super) struct Attacker {
+    host: IpAddr,
+    /// The identity that it can prove.
+    key: Option<SpiffeId>,
     wire: WireId,
     tls: Option<Box<ClientConnection>>,
     draws: Draws,
@@ -150,7 +153,13 @@ impl World {
             Box::new(tls)
         });
         self.apps.forbidden.insert(STREAMS + id.0 as u64);
+        let key = match papers {
+            Papers::Valid(identity) => Some(identity.clone()),
+            Papers::Forged(_) | Papers::None | Papers::Plain => None,
+        };
         self.attackers.push(Attacker {
+            host: ip,
+            key,
             wire,
             tls,
             draws,
@@ -212,6 +221,14 @@ impl World {
     pub fn withdraw(&mut self, attacker: AttackerId) {
         self.attackers[attacker.0].leave(&mut self.net);
         self.turn();
+    }
+
+    /// Whether somebody at this address has a valid key of this identity: its node, or an attacker.
+    pub(super) fn holds(&self, ip: IpAddr, identity: &SpiffeId) -> bool {
+        let nodes = self.hosts.iter().filter(|host| host.ip == ip).filter_map(|host| host.node);
+        let papers = |attacker: &Attacker| attacker.host == ip && attacker.key.as_ref() == Some(identity);
+        nodes.into_iter().any(|node| self.issued.contains(&(node, identity.clone())))
+            || self.attackers.iter().any(papers)
     }
 
     fn tls_of(&self, attacker: AttackerId, papers: &Papers) -> Option<Arc<ClientConfig>> {

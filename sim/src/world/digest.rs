@@ -57,6 +57,7 @@ impl Digest {
             Event::HeadersIgnored { peer, count } => (peer, count).hash(self),
             Event::Misuse(what) => what.hash(self),
             Event::Drained => {}
+            Event::WorkerRestarted { why, restarts } => (why, restarts).hash(self),
         }
     }
 

@@ -8,9 +8,11 @@
 //! - L7: nothing is left of a drained node's connections after its deadline.
 //! - R14: a server is shown the address of its client.
 //! - S3: FIN comes only where FIN was sent and every byte arrived.
+//! - S5: an identity is one whose key the peer holds.
 //! - S6: what is sent after a denial does not arrive.
 //! - S7: a connection has the identity of the pod that it comes from.
 //! - S10: nothing goes in clear from one pod to another.
+//! - S11: what a tunnel leads to is the workload at whose address it arrived.
 //! - S21: every connection has one terminal reason, and its books say what its applications saw.
 
 use std::collections::BTreeMap;
@@ -142,6 +144,7 @@ impl World {
         for number in (0..self.nodes.len()).filter(honest) {
             self.check_at_rest(NodeId(number));
             self.check_books(NodeId(number));
+            self.check_tunnelled(NodeId(number));
             self.check_interleaving(NodeId(number));
         }
     }
@@ -188,6 +191,21 @@ impl World {
         for (key, accepted) in &node.accepted {
             let reports = closed.get(key).copied().unwrap_or(0);
             assert_eq!(reports, *accepted, "S21: terminal reasons of {key:?} at {id:?}");
+        }
+    }
+
+    /// What was opened at the far end of tunnels, whoever asked for it.
+    fn check_tunnelled(&self, id: NodeId) {
+        for (_, event) in &self.nodes[id.0].reports {
+            let Event::Opened(connection) = event else { continue };
+            let Connection { source, hbone, target, source_identity, .. } = &**connection;
+            if connection.reporter != Reporter::Destination || connection.path != Path::Hbone {
+                continue;
+            }
+            let (arrived, dialled) = (hbone.map(|at| at.ip()), target.map(|at| at.ip()));
+            assert_eq!(arrived, dialled, "S11: {connection:?}");
+            let known = source_identity.as_ref().is_some_and(|identity| self.holds(source.ip(), identity));
+            assert!(known, "S5: {connection:?}");
         }
     }
 

@@ -2,9 +2,11 @@
 
 mod abort;
 mod arrival;
+mod attacker;
 mod dial;
 mod ending;
 mod liar;
+mod interest;
 mod memory;
 mod mesh;
 mod policy;

@@ -215,8 +215,17 @@ impl Stream {
         };
         match poll {
             Poll::Pending => Ok(()),
-            Poll::Ready(Ok(reason)) => Err(ResetCause::Peer { code: reason.into() }),
+            Poll::Ready(Ok(reason)) => Err(self.cause_after_end(reason.into())),
             Poll::Ready(Err(error)) => Err(cause_of(&error, false)),
+        }
+    }
+
+    /// h2 gives the code of a GOAWAY that ended the stream as that of an RST_STREAM: which it was, reading tells.
+    fn cause_after_end(&mut self, code: u32) -> ResetCause {
+        let waker = self.waker.clone();
+        match self.recv.as_mut().map(|recv| recv.poll_data(&mut Context::from_waker(&waker))) {
+            Some(Poll::Ready(Some(Err(error)))) => cause_of(&error, false),
+            Some(_) | None => ResetCause::Peer { code },
         }
     }
 

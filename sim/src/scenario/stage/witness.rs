@@ -33,7 +33,8 @@ pub(super) fn see(reports: &[(Time, Event)], seen: &mut BTreeSet<&'static str>) 
             | Event::DryRun { .. }
             | Event::HeadersIgnored { .. }
             | Event::Misuse(_)
-            | Event::Drained => {}
+            | Event::Drained
+            | Event::WorkerRestarted { .. } => {}
         }
     }
     seen.extend(

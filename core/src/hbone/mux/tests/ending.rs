@@ -180,6 +180,17 @@ fn an_abrupt_end_is_told_to_every_stream_once() {
 }
 
 #[test]
+fn a_stream_whose_peer_has_ended_it_is_lost_with_the_connection_and_was_not_reset() {
+    let mut pair = Pair::default();
+    let stream = pair.open();
+    pair.client.mux.finish(stream).unwrap();
+    pair.settle();
+    pair.server.mux.abrupt_shutdown(2);
+    pair.settle();
+    assert_eq!(pair.server.cuts[&stream], Cut { cause: ResetCause::Tunnel, after_end: true });
+}
+
+#[test]
 fn truncation_is_no_end() {
     for clean in [true, false] {
         let mut pair = Pair::default();
