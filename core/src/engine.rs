@@ -30,6 +30,7 @@ use tunnels::{PoolKey, TunnelEntry, TunnelId};
 
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
+use crate::lies::{Honest, Lies};
 use crate::mesh::{Snapshot, Uid};
 use crate::seed::Draws;
 use crate::slots::Slots;
@@ -43,8 +44,11 @@ use crate::tls::{TlsContext, WallCell};
 /// [`poll_output`](Engine::poll_output) gives effects out; [`read_space`](Engine::read_space) and
 /// [`write_slices`](Engine::write_slices) lend memory for one system call; [`next_deadline`](Engine::next_deadline) is a
 /// pure question. They may be called in any order and any number of times.
+///
+/// Tests make malicious peers of it with other [`Lies`] than [`Honest`]; nothing else has any.
 #[derive(Debug)]
-pub struct Engine {
+pub struct Engine<L: Lies = Honest> {
+    lies: L,
     config: Config,
     latest: Now,
     snapshot: Arc<Snapshot>,
@@ -57,7 +61,7 @@ pub struct Engine {
 
     sockets: Slots<SocketId, SocketEntry>,
     flows: Slots<FlowId, Flow>,
-    tunnels: Slots<TunnelId, TunnelEntry>,
+    tunnels: Slots<TunnelId, TunnelEntry<L>>,
     pool: Pool<PoolKey, TunnelId, FlowId>,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
@@ -68,6 +72,8 @@ pub struct Engine {
     stale: BTreeSet<FlowId>,
 
     block: ReadBlock,
+    /// What the next tunnel reads into.
+    tunnel_block: Vec<u8>,
     held_bytes: usize,
     windows_low: bool,
     half_open: usize,
@@ -87,6 +93,13 @@ pub struct Engine {
 impl Engine {
     /// Makes an engine that knows `snapshot` and serves no pod yet.
     pub fn new(config: Config, snapshot: Arc<Snapshot>, now: Now) -> Engine {
+        Engine::lying(config, snapshot, now, Honest)
+    }
+}
+
+impl<L: Lies> Engine<L> {
+    /// Makes an engine that lies to its peers as it is told.
+    pub fn lying(config: Config, snapshot: Arc<Snapshot>, now: Now, lies: L) -> Engine<L> {
         let wall = WallCell::new(now.wall);
         let limits = PoolLimits {
             streams_per_tunnel: config.limits.streams_per_tunnel,
@@ -94,6 +107,7 @@ impl Engine {
             waiters_per_key: config.limits.waiters_per_key,
         };
         Engine {
+            lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
             wall,
             local: config.local.clone(),
@@ -113,6 +127,7 @@ impl Engine {
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
             block: ReadBlock::default(),
+            tunnel_block: Vec::new(),
             held_bytes: 0,
             windows_low: false,
             half_open: 0,
@@ -161,6 +176,9 @@ impl Engine {
 
     /// The next effect, in the order in which they were decided.
     pub fn poll_output(&mut self) -> Option<Output> {
+        planted!(OutputsReordered => if self.outputs.len() > 6 {
+            return self.outputs.pop_back();
+        });
         self.outputs.pop_front()
     }
 
@@ -169,6 +187,9 @@ impl Engine {
         if !self.stale.is_empty() {
             return Some(Deadline { at: self.latest.time, why: "policy sweep" });
         }
+        planted!(DeadlineStays => if self.drained {
+            return Some(Deadline { at: self.latest.time, why: "drain deadline" });
+        });
         self.timers.next()
     }
 

@@ -18,6 +18,6 @@ pub mod trust;
 pub use credential::{Credential, CredentialFault, Issued};
 pub use fault::IdentityFault;
 pub use leaf::{Leaf, PeerIdentity, Serial};
-pub use spiffe::{SpiffeId, SpiffeIdError};
+pub use spiffe::{MAX_ID_BYTES, SpiffeId, SpiffeIdError};
 pub use svid::SvidVerifier;
 pub use trust::{TrustBundle, TrustBundleError};

@@ -48,6 +48,7 @@ pub fn evaluate(
     connection: &Connection<'_>,
     compat: Compat,
 ) -> Verdict {
+    planted!(UnknownPolicySkipped, compat = Compat::Istio);
     let subject = Subject::new(connection);
     let mut undecodable = None;
     let mut absent = BTreeSet::new();
@@ -70,6 +71,9 @@ pub fn evaluate(
                 Action::Deny => {}
                 Action::Allow => {
                     needs_allow = true;
+                    planted!(AllowOutranksDeny => if subject.matches(policy) {
+                        return Verdict::Allow { by: Some(key.clone()) };
+                    });
                     if allowed_by.is_none() && subject.matches(policy) {
                         allowed_by = Some(key.clone());
                     }
@@ -77,6 +81,7 @@ pub fn evaluate(
             },
         }
     }
+    planted!(UndecodableSkipped, undecodable = None);
     if let Some(denial) = undecodable {
         return Verdict::Deny(denial);
     }

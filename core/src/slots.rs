@@ -74,6 +74,7 @@ impl<K: Key, T> Slots<K, T> {
         let place = self.slots.get_mut(slot as usize).filter(|s| s.generation == generation)?;
         let entry = place.entry.take()?;
         place.generation = place.generation.wrapping_add(1);
+        planted!(IdUsedAgain => place.generation = 0);
         self.free.push(slot);
         self.len -= 1;
         Some(entry)

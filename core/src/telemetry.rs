@@ -65,6 +65,14 @@ pub enum Event {
     Misuse(&'static str),
     /// Everything ended after `Input::Drain`.
     Drained,
+    /// A driver lost the worker that says so to a defect of this program. Its connections were reset without a word of their
+    /// own, and it begins anew with the facts, pods and listeners of that moment (attack A25).
+    WorkerRestarted {
+        /// What the panic said.
+        why: String,
+        /// How often workers of this process have begun anew.
+        restarts: u64,
+    },
 }
 
 /// On which side of a connection the report was made (metric label `reporter`, node.md 1.11).

@@ -1,5 +1,7 @@
 //! Writes the seed corpora: `seeds DIRECTORY`.
 
+mod engine;
+mod proxy;
 mod script;
 mod text;
 
@@ -7,6 +9,7 @@ use std::path::Path;
 use std::{env, fs, io};
 
 use culvert_fuzz::peers;
+use culvert_sim::scenario::Scenario;
 // What instrumented code calls is in there.
 use libfuzzer_sys as _;
 
@@ -23,11 +26,22 @@ fn main() -> io::Result<()> {
     for (name, certificate) in peers::certificates() {
         write(directory, "svid_der", name, &certificate)?;
     }
+    for (name, header) in proxy::headers() {
+        write(directory, "proxy_protocol", name, &header)?;
+    }
+    for (name, body) in engine::scripts() {
+        write_script(directory, "engine_steps", name, &body)?;
+    }
     for (name, body) in script::mux() {
         write_script(directory, "mux_bytes", name, &body)?;
     }
     for (name, body) in script::tls() {
         write_script(directory, "tls_bytes", name, &body)?;
+    }
+    // Short ones leave more to mutate, and more runs for the time.
+    for (seed, length) in [(1, 40), (2, 80), (3, 120), (4, 200), (5, 300), (6, 400)] {
+        let bytes = Scenario::bytes_of(seed);
+        write(directory, "scenario", &format!("{seed:02}"), &bytes[..length])?;
     }
     for target in ["capture_total", "policy_oracle"] {
         for nth in 0..24 {

@@ -69,6 +69,15 @@ pub fn certificates() -> Vec<(&'static str, Vec<u8>)> {
     all
 }
 
+/// Credentials of the workloads whose engine is under test: two of each, the second not for long.
+pub fn own() -> Vec<Arc<Credential>> {
+    let mut authority = authority();
+    let mut issue =
+        |name: &str, until| authority.issue(&id(name), BEFORE, until).expect("the times are in order");
+    let soon = WallTime::from_unix_secs(NOW.as_unix_secs() + 100);
+    ["a", "b", "ghost"].iter().flat_map(|name| [issue(name, AFTER), issue(name, soon)]).collect()
+}
+
 /// Our own side's identity, and those that may turn up at the other end.
 pub struct Cast {
     /// What the sessions under test present and trust.

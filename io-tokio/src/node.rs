@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -172,6 +173,7 @@ pub struct Node {
     snapshot: Mutex<Arc<Snapshot>>,
     clock: Clock,
     hbone: Vec<SocketAddr>,
+    restarts: Arc<AtomicU64>,
 }
 
 impl Node {
@@ -180,12 +182,13 @@ impl Node {
         let clock = Clock::new();
         let mut pods = Vec::new();
         let mut hbone = Vec::new();
-        for (index, pod) in config.pods.iter().enumerate() {
+        for (index, pod) in config.pods.into_iter().enumerate() {
             let id = PodId(u32::try_from(index).unwrap_or(u32::MAX));
-            let listeners = open_listeners(pod)?;
+            let listeners = open_listeners(&pod)?;
             hbone.extend(listeners.iter().filter(|l| l.kind == Listener::InboundHbone).map(|l| l.address));
-            pods.push((id, pod, listeners));
+            pods.push(PodSockets { id, workload: pod.workload, netns: pod.netns, listeners });
         }
+        let pods: Arc<[PodSockets]> = pods.into();
         let seed = seed(config.crypto.secure_random)?;
         let (requests, credential_requests) = std_mpsc::channel();
         let mut node = Node {
@@ -196,6 +199,7 @@ impl Node {
             snapshot: Mutex::new(snapshot.clone()),
             clock,
             hbone,
+            restarts: Arc::default(),
         };
         for number in 0..config.workers.max(1) {
             let (commands, inbox) = unbounded_channel();
@@ -209,29 +213,17 @@ impl Node {
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
             };
-            let mut sockets = Vec::new();
-            for (id, pod, listeners) in &pods {
-                sockets.push(PodSockets {
-                    id: *id,
-                    workload: pod.workload.clone(),
-                    netns: pod.netns.as_ref().map(Netns::try_clone).transpose().map_err(NodeError::Worker)?,
-                    listeners: listeners
-                        .iter()
-                        .map(ListenerSpec::try_clone)
-                        .collect::<Result<_, _>>()
-                        .map_err(NodeError::Worker)?,
-                });
-            }
             let worker = Worker {
                 number,
                 engine,
                 snapshot: snapshot.clone(),
                 clock,
-                pods: sockets,
+                pods: pods.clone(),
                 mark: config.mark,
                 original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
+                restarts: node.restarts.clone(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("culvert-{number}"))
@@ -258,6 +250,11 @@ impl Node {
     /// The addresses of the HBONE listeners, in the order of the pods.
     pub fn hbone_addresses(&self) -> &[SocketAddr] {
         &self.hbone
+    }
+
+    /// How often a worker was lost to a panic and has begun anew; each time is an [`Event::WorkerRestarted`].
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     /// The facts that decisions are made by now.

@@ -5,11 +5,13 @@ mod effects;
 mod joined;
 mod linger;
 mod redial;
+mod restart;
 mod table;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 
@@ -19,7 +21,6 @@ use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
 use culvert_linux::netns::Netns;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
 use redial::Redials;
+use restart::{Beginning, Standing};
 use table::SocketTable;
 
 /// What a node tells its workers.
@@ -78,36 +80,31 @@ pub(crate) struct PodSockets {
     pub(crate) listeners: Vec<ListenerSpec>,
 }
 
+impl PodSockets {
+    fn try_clone(&self) -> std::io::Result<PodSockets> {
+        Ok(PodSockets {
+            id: self.id,
+            workload: self.workload.clone(),
+            netns: self.netns.as_ref().map(Netns::try_clone).transpose()?,
+            listeners: self.listeners.iter().map(ListenerSpec::try_clone).collect::<std::io::Result<_>>()?,
+        })
+    }
+}
+
 /// What a worker is started with.
 pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) engine: Config,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) clock: Clock,
-    pub(crate) pods: Vec<PodSockets>,
+    /// Shared by the workers; each has descriptors of its own.
+    pub(crate) pods: Arc<[PodSockets]>,
     pub(crate) mark: Option<u32>,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
     pub(crate) on_event: OnEvent,
-}
-
-impl Worker {
-    /// Runs until told to stop or drained.
-    pub(crate) fn run(self, inbox: UnboundedReceiver<Command>) {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
-            Ok(runtime) => runtime,
-            Err(_) => return,
-        };
-        // The driver bounds its own turns; tokio's budget would only make readiness lie.
-        let driver = tokio::task::unconstrained(async move { Driver::new(self, inbox).await });
-        // A task of its own: what `block_on` polls itself is woken through an eventfd, two system calls for each wake,
-        // even on this thread.
-        if let Err(error) = runtime.block_on(runtime.spawn(driver))
-            && let Ok(panic) = error.try_into_panic()
-        {
-            std::panic::resume_unwind(panic);
-        }
-    }
+    /// How often workers had to begin anew.
+    pub(crate) restarts: Arc<AtomicU64>,
 }
 
 /// How many sockets are pumped before the runtime looks for new readiness.
@@ -118,7 +115,7 @@ struct Driver {
     number: usize,
     engine: Engine,
     clock: Clock,
-    inbox: UnboundedReceiver<Command>,
+    standing: Standing,
     pods: Vec<PodSockets>,
     mark: Option<u32>,
     original_source: OriginalSource,
@@ -135,19 +132,20 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(worker: Worker, inbox: UnboundedReceiver<Command>) -> Driver {
+    fn new(worker: &Worker, engine: Config, beginning: Beginning, standing: Standing) -> Driver {
+        let Beginning { snapshot, pods, draining } = beginning;
         let ready = Arc::new(ReadyQueue::default());
         let now = worker.clock.now();
         let mut driver = Driver {
             number: worker.number,
-            engine: Engine::new(worker.engine, worker.snapshot, now),
+            engine: Engine::new(engine, snapshot, now),
             clock: worker.clock,
-            inbox,
-            pods: worker.pods,
+            standing,
+            pods,
             mark: worker.mark,
             original_source: worker.original_source,
-            requests: worker.requests,
-            on_event: worker.on_event,
+            requests: worker.requests.clone(),
+            on_event: worker.on_event.clone(),
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
             redials: Redials::default(),
@@ -161,13 +159,16 @@ impl Driver {
             let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone() };
             driver.engine.handle_input(now, added);
         }
+        if let Some(until) = draining {
+            driver.engine.handle_input(now, Input::Drain { until });
+        }
         driver.open_listeners();
         driver.perform(now);
         driver
     }
 
     fn take_commands(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(command) = self.inbox.poll_recv(cx) {
+        while let Poll::Ready(command) = self.standing.poll_command(cx) {
             let now = self.clock.now();
             match command {
                 Some(Command::Apply { snapshot, changed, in_force }) => {

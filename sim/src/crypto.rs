@@ -34,7 +34,7 @@ mod hash;
 mod kx;
 pub mod random;
 pub mod sign;
-mod sponge;
+pub(crate) mod sponge;
 #[cfg(test)]
 mod tests;
 

@@ -5,8 +5,12 @@
 //! [`scenario`] turns bytes into what happens in one; [`explore`] visits every state that small machines of the core can reach.
 #![forbid(unsafe_code)]
 
+pub mod bugs;
 pub mod certificate;
 pub mod crypto;
 pub mod explore;
+pub mod frame;
+pub mod idle;
+pub mod liar;
 pub mod scenario;
 pub mod world;

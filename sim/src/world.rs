@@ -7,8 +7,12 @@
 
 mod agenda;
 mod app;
+mod attacker;
+mod denial;
+mod digest;
 mod host;
 mod law;
+mod machine;
 mod network;
 mod node;
 mod recording;
@@ -16,6 +20,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +28,7 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::Input;
+use culvert_core::identity::SpiffeId;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
@@ -31,14 +37,17 @@ use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub use attacker::{AttackerId, Papers};
+pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use node::{Issuing, Joining, NodeId};
-pub(crate) use recording::{FNV_OFFSET, fnv};
 pub use recording::{Outcome, Polling, Recording, Step};
 
 use crate::certificate::Authority;
 use crate::crypto;
+use crate::liar::{Liar, Lie};
 use app::{App, Apps};
+use attacker::Attacker;
 use host::Host;
 use network::{Network, Owner, Via};
 use node::Node;
@@ -58,11 +67,17 @@ pub struct World {
     nodes: Vec<Node>,
     hosts: Vec<Host>,
     apps: Apps,
+    attackers: Vec<Attacker>,
+    /// Attackers that have something to do.
+    busy: BTreeSet<AttackerId>,
     authority: Authority,
+    /// Who ever got a key of which identity.
+    issued: BTreeSet<(NodeId, SpiffeId)>,
     facts: Arc<Snapshot>,
     finished: bool,
+    denials: denial::Denials,
     lifetime: Duration,
-    /// Whether recordings are replayed at the end, which needs memory for every byte.
+    /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
 }
 
@@ -84,14 +99,18 @@ impl World {
         World {
             net: Network::new(seed.child("network").draws()),
             authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
+            issued: BTreeSet::new(),
             seed,
             limits,
             same_node: true,
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
+            attackers: Vec::new(),
+            busy: BTreeSet::new(),
             facts: Arc::new(Snapshot::new()),
             finished: false,
+            denials: denial::Denials::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -99,6 +118,15 @@ impl World {
 
     /// Adds a node without pods.
     pub fn node(&mut self) -> NodeId {
+        self.add_node(None)
+    }
+
+    /// Adds a node without pods that lies to its peers. The laws hold for all others.
+    pub fn liar(&mut self, lies: Vec<Lie>) -> NodeId {
+        self.add_node(Some(Liar::new(lies)))
+    }
+
+    fn add_node(&mut self, liar: Option<Liar>) -> NodeId {
         let number = self.nodes.len();
         let seed = self.seed.child(&format!("node {number}"));
         let config = Config {
@@ -112,7 +140,8 @@ impl World {
             join: true,
         };
         let draws = seed.child("tls").draws();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws));
+        let recorded = self.replays && liar.is_none();
+        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -141,7 +170,7 @@ impl World {
         self.net.capacity = bytes;
     }
 
-    /// Keeps no recording's replay for the end: for worlds that move very much.
+    /// Nodes added from here on are not recorded, and E1 is not checked of them: for worlds that move much, and many worlds.
     pub fn without_replay(&mut self) {
         self.replays = false;
     }
@@ -219,6 +248,12 @@ impl World {
         self.app(app).ended_at.map(|at| at.since(Time::START))
     }
 
+    /// Whether the application has let go of its connection, in whatever way, or never had one.
+    pub fn has_closed(&self, app: AppId) -> bool {
+        let app = self.app(app);
+        app.has_closed() || app.seen == Seen::Refused
+    }
+
     /// Connections that servers have accepted.
     pub fn served(&self) -> Vec<AppId> {
         let servers = |(_, app): &(usize, &App)| app.side == network::Side::Dialled;
@@ -264,9 +299,14 @@ impl World {
         self.nodes[node.0].joins
     }
 
-    /// What went into a node's engine.
-    pub fn recording(&self, node: NodeId) -> &Recording {
-        &self.nodes[node.0].recording
+    /// What went into a node's engine, if it was recorded.
+    pub fn recording(&self, node: NodeId) -> Option<&Recording> {
+        self.nodes[node.0].recording.as_ref()
+    }
+
+    /// How many inputs a node's engine took.
+    pub fn inputs(&self, node: NodeId) -> usize {
+        self.nodes[node.0].inputs
     }
 
     /// What came out of a node's engine.
@@ -317,6 +357,7 @@ impl World {
     fn turn(&mut self) {
         for _ in 0..TURNS {
             if !self.progress() {
+                self.check_drains();
                 return self.check();
             }
         }
@@ -327,6 +368,10 @@ impl World {
         self.wake();
         if let Some(app) = self.apps.ready.pop_first() {
             self.run_app(app);
+            return true;
+        }
+        if let Some(attacker) = self.busy.pop_first() {
+            self.attackers[attacker.0].run(&mut self.net);
             return true;
         }
         let now = self.now();
@@ -367,6 +412,9 @@ impl World {
             match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
                 Some(Owner::App(app)) => {
                     self.apps.ready.insert(app);
+                }
+                Some(Owner::Attacker(attacker)) => {
+                    self.busy.insert(attacker);
                 }
                 Some(Owner::Node(node, socket)) => {
                     self.nodes[node.0].ready.insert(socket);

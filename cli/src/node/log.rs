@@ -7,9 +7,28 @@ use serde_json::{Map, Value, json};
 
 /// Writes one line; a log that cannot be written never stops traffic.
 pub(crate) fn line(value: &Value) {
-    let mut text = value.to_string();
+    let mut text = printed(value);
     text.push('\n');
     let _lost = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The line, without characters that JSON leaves as they are and that terminals or readers of lines take for more than text:
+/// DEL, the control characters of Latin-1, and Unicode's ends of lines (attack A28).
+fn printed(value: &Value) -> String {
+    let text = value.to_string();
+    let acts = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(acts) {
+        return text;
+    }
+    let mut printed = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match acts(c) {
+            // All of them stand inside strings, where this means the same.
+            true => printed.extend(format!("\\u{:04x}", u32::from(c)).chars()),
+            false => printed.push(c),
+        }
+    }
+    printed
 }
 
 /// Logs what deserves a line.
@@ -45,6 +64,9 @@ fn describe(event: &Event) -> Option<Value> {
             json!({"event": "headers ignored", "peer": peer.to_string(), "count": count})
         }
         Event::Misuse(what) => json!({"event": "driver misuse", "what": what}),
+        Event::WorkerRestarted { why, restarts } => {
+            json!({"event": "worker restarted", "error": why, "restarts": restarts})
+        }
         Event::Opened(_) | Event::Drained => return None,
     })
 }
@@ -83,4 +105,80 @@ fn connection_fields(connection: &Connection) -> Map<String, Value> {
     };
     put("direction", Some(direction.to_owned()));
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use culvert_core::telemetry::Path;
+    use culvert_core::time::WallTime;
+    use quickcheck::quickcheck;
+
+    use super::*;
+
+    /// Every event that has a text of somebody else's in it, with `text` in each place.
+    fn events_with(text: &str) -> Vec<Event> {
+        let address = std::net::SocketAddr::from(([10, 0, 0, 1], 80));
+        let connection = Arc::new(Connection {
+            reporter: Reporter::Destination,
+            path: Path::Hbone,
+            source: address,
+            destination: address,
+            hbone: None,
+            target: None,
+            source_identity: None,
+            destination_identity: None,
+            source_workload: None,
+            destination_workload: None,
+            service: None,
+            policy: Some(text.to_owned()),
+            trace: None,
+            opened: WallTime::from_unix_secs(0),
+        });
+        let (duration, reason) = (Duration::ZERO, Reason::SourceReset);
+        vec![
+            Event::Closed {
+                connection: connection.clone(),
+                bytes_sent: 0,
+                bytes_received: 0,
+                duration,
+                reason,
+            },
+            Event::DryRun { connection, policy: text.to_owned(), denies: true },
+            Event::WorkerRestarted { why: text.to_owned(), restarts: 1 },
+        ]
+    }
+
+    fn is_one_line_with(text: &str) -> bool {
+        events_with(text).iter().filter_map(describe).all(|value| {
+            let line = printed(&value);
+            let read: Option<Value> = serde_json::from_str(&line).ok();
+            let kept =
+                |value: &Value| value.as_object().is_some_and(|o| o.values().any(|field| field == text));
+            line.lines().count() == 1
+                && !line.contains(|c: char| c.is_control() || c == '\u{2028}')
+                && read.as_ref().is_some_and(kept)
+        })
+    }
+
+    #[test]
+    fn nothing_that_others_say_makes_a_second_line_of_the_log() {
+        for text in [
+            "\r\n{\"event\": \"forged\"}",
+            "\u{1b}[2J\u{1b}]0;title\u{7}",
+            "\"}, {\"a\": \"",
+            "\0\u{7f}",
+            "\u{9b}2J\u{85}\u{2028}",
+        ] {
+            assert!(is_one_line_with(text), "{text:?}");
+        }
+    }
+
+    quickcheck! {
+        fn a_line_of_the_log_is_read_as_it_was_meant(text: String) -> bool {
+            is_one_line_with(&text)
+        }
+    }
 }

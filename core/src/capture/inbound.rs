@@ -63,6 +63,7 @@ fn check_address(
     own_ip: IpAddr,
     requested: IpAddr,
 ) -> Result<(), InboundFault> {
+    planted!(AuthorityUnchecked => return Ok(()));
     if requested == own_ip {
         return Ok(());
     }

@@ -137,6 +137,7 @@ fn to_workload(
     destination: &Arc<Workload>,
     original: SocketAddr,
 ) -> Decision {
+    planted!(WaypointPassed => return reach(local, destination, None, original));
     match &destination.waypoint {
         Some(waypoint) if !is_gateway(snapshot, waypoint, source) => {
             Decision::Refuse(RouteFault::WaypointUnsupported)

@@ -9,11 +9,13 @@ use super::tunnels::TunnelId;
 use crate::fault::reset_code;
 use crate::hbone::connect::ConnectResponse;
 use crate::hbone::mux::StreamId;
+use crate::lies::{Lies, StreamEnd};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Ends a socket by RST once its queue is written, or the time for that is over.
     pub(super) fn abort_when_drained(&mut self, now: Now, socket: SocketId) {
+        planted!(LastBytesDropped => return self.close_socket(socket, CloseMode::Abort));
         match self.sockets.get_mut(socket) {
             Some(entry) if entry.connected && !entry.queue.is_empty() => {
                 entry.user = User::Leaving;
@@ -51,16 +53,20 @@ impl Engine {
 
     /// Ends a stream by RST_STREAM, at once or after what is queued for it.
     pub(super) fn reset_stream(&mut self, now: Now, tunnel: TunnelId, stream: StreamId, flush: bool) {
+        let end = self.lies.end(StreamEnd::Reset(reset_code::CONNECT_ERROR));
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
             let mux = entry.tunnel.mux_mut();
-            if flush
-                && mux.queued(stream) > 0
-                && mux.reset_after_queued(stream, reset_code::CONNECT_ERROR).is_ok()
-            {
-                let until = now.time.after(self.config.limits.flush_before_abort);
-                self.timers.set(Timer::Stream(tunnel, stream), until);
-            } else {
-                mux.reset(stream, reset_code::CONNECT_ERROR);
+            match end {
+                StreamEnd::Finish => {
+                    let _over = mux.finish(stream);
+                }
+                StreamEnd::Reset(code)
+                    if flush && mux.queued(stream) > 0 && mux.reset_after_queued(stream, code).is_ok() =>
+                {
+                    let until = now.time.after(self.config.limits.flush_before_abort);
+                    self.timers.set(Timer::Stream(tunnel, stream), until);
+                }
+                StreamEnd::Reset(code) => mux.reset(stream, code),
             }
         }
         self.forget_stream(tunnel, stream);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::boundary::Output;
 use crate::identity::{Credential, IdentityFault, SpiffeId};
+use crate::lies::Lies;
 use crate::time::Now;
 use crate::tls::TlsIdentity;
 
@@ -20,7 +21,7 @@ pub(super) struct Credentials {
     entries: BTreeMap<SpiffeId, Entry>,
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// The TLS configuration of an identity; asks for its credential where there is none.
     pub(super) fn credential(&mut self, id: &SpiffeId) -> Option<Arc<TlsIdentity>> {
         match self.credentials.entries.get(id) {

@@ -11,11 +11,12 @@ use crate::capture;
 use crate::fault::Fault;
 use crate::hbone::connect::{Authority, Baggage, ConnectRequest, ConnectResponse, RequestFault};
 use crate::hbone::mux::StreamId;
+use crate::lies::{Answer, Lies};
 use crate::mesh::Workload;
 use crate::telemetry::{Event, Path, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// A plain connection to a local pod (node.md row 68).
     pub(super) fn admit_plaintext(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
@@ -60,6 +61,9 @@ impl Engine {
                 return;
             }
         };
+        if let Some(answer) = self.lies.answer() {
+            return self.answer_falsely(tunnel, stream, answer);
+        }
         let origin = Origin { listener: Listener::InboundHbone, ..origin };
         let id = self.new_flow(now, Kind::Tunnelled, origin, origin.local);
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
@@ -69,6 +73,10 @@ impl Engine {
             flow.near = End::Stream(tunnel, stream);
         }
         let identity = self.tunnels.get(tunnel).and_then(|t| t.peer.as_ref()).map(|peer| peer.id.clone());
+        planted!(
+            IdentityOfAnother,
+            identity = self.tunnels.iter().find_map(|(_, t)| t.peer.as_ref()).map(|p| p.id.clone())
+        );
         self.learn(id, |c| {
             c.source_identity = identity;
             c.trace = request.trace.as_ref().map(|trace| trace.trace);
@@ -90,9 +98,21 @@ impl Engine {
         }
     }
 
+    /// Answers a CONNECT of which nothing else is done. An honest node never does.
+    fn answer_falsely(&mut self, tunnel: TunnelId, stream: StreamId, answer: Answer) {
+        if let (Answer::Status { status, end }, Some(entry)) = (answer, self.tunnels.get_mut(tunnel)) {
+            let _gone = entry.tunnel.mux_mut().respond(stream, &ConnectResponse::new(status), end);
+            self.dirty_tunnels.insert(tunnel);
+        }
+    }
+
     pub(super) fn admit_tunnelled(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, local) = (flow.pod, flow.origin.peer, flow.origin.local);
+        planted!(
+            AnothersAddress,
+            peer = self.tunnels.iter().next().map_or(peer, |(_, tunnel)| tunnel.origin.peer)
+        );
         let Some(authority) = flow.authority.clone() else { return };
         let identity = flow.connection.source_identity.clone();
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };

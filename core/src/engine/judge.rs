@@ -6,12 +6,13 @@ use super::Engine;
 use super::flow::{FlowId, Phase, Side};
 use crate::fault::{Fault, LimitName};
 use crate::identity::SpiffeId;
+use crate::lies::Lies;
 use crate::mesh::{Action, Changed, Uid, Workload};
 use crate::policy::{self, Denial, Verdict};
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// What policy at `workload` says of a connection.
     pub(super) fn verdict(
         &self,
@@ -21,7 +22,7 @@ impl Engine {
         destination: SocketAddr,
     ) -> Verdict {
         let connection = policy::Connection { identity, source, destination };
-        policy::evaluate(&self.snapshot, workload, &connection, self.config.compat)
+        self.lies.verdict(policy::evaluate(&self.snapshot, workload, &connection, self.config.compat))
     }
 
     /// Puts a flow under the policies of its destination, so that it is judged again when they change.
@@ -57,6 +58,10 @@ impl Engine {
                 affected.extend(flows);
             }
         }
+        planted!(DiallingNotJudged => {
+            affected.retain(|id| self.flows.get(*id).is_some_and(|flow| flow.phase != Phase::Dialling));
+        });
+        planted!(LiveNotJudged => affected.clear());
         self.stale.extend(&affected);
         // Drivers must hear that they are not read meanwhile: one that comes to read and gets no space is woken again only
         // by interest that returns.
@@ -75,6 +80,7 @@ impl Engine {
         let joined = self.stale.iter().copied().filter(is_joined);
         let rest = self.stale.iter().copied().filter(|id| !is_joined(id));
         let turn: Vec<FlowId> = joined.chain(rest.take(self.config.limits.judgements_per_turn)).collect();
+        planted!(RestNotJudged => self.stale.clear());
         for id in turn {
             self.stale.remove(&id);
             self.judge_again(now, id);
@@ -101,6 +107,9 @@ impl Engine {
             }
             Verdict::Hold { .. } => {
                 let until = now.time.after(self.config.limits.policy_hold);
+                planted!(HoldRestarts => if let Some(flow) = self.flows.get_mut(id) {
+                    flow.held = None;
+                });
                 // One that waits for the policy to begin with counts from when it began to wait.
                 if let Some(flow) =
                     self.flows.get_mut(id).filter(|flow| !matches!(flow.phase, Phase::Waiting(_)))
@@ -141,6 +150,7 @@ impl Engine {
 
     /// A policy that was referenced did not arrive in time: deny (node.md B5).
     pub(super) fn hold_expired(&mut self, now: Now, id: FlowId) {
+        planted!(HeldForEver => return);
         let Some(flow) = self.flows.get(id) else { return };
         let missing = flow
             .judged_at

@@ -10,6 +10,7 @@ use super::sockets::User;
 use super::timers::Timer;
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
+use crate::lies::Lies;
 use crate::mesh::{Changed, Snapshot, Uid, Workload};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
@@ -22,7 +23,7 @@ pub(super) struct Pod {
     pub(super) uid: Option<Uid>,
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef) {
         self.pods.insert(pod, Pod { workload, uid: None });
         self.find_pods();
@@ -118,6 +119,7 @@ impl Engine {
 
     /// Gives every flow that waits another try, in the order in which they began.
     pub(super) fn facts_changed(&mut self, now: Now) {
+        planted!(FactsWakeNobody => return);
         for flow in std::mem::take(&mut self.waiting) {
             self.resume(now, flow);
         }
@@ -139,6 +141,9 @@ impl Engine {
 
     pub(super) fn drain_deadline(&mut self, now: Now) {
         for flow in self.flows.keys() {
+            planted!(DrainSparesHalfClosed => if self.flows.get(flow).is_some_and(|f| f.ended.near != f.ended.far) {
+                continue;
+            });
             self.fail(now, flow, Reason::Failed(Fault::Drain));
         }
         for socket in self.sockets.keys() {
@@ -158,7 +163,7 @@ impl Engine {
             && self.sockets.len() == 0;
         if over && !self.drained {
             self.drained = true;
-            self.timers.clear(Timer::Drain);
+            planted!(DrainDeadlineForgotten => self.timers.clear(Timer::Drain));
             self.report(Event::Drained);
         }
     }

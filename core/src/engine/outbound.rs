@@ -14,12 +14,13 @@ use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, Tunnel
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
+use crate::lies::Lies;
 use crate::mesh::Workload;
 use crate::policy::Verdict;
 use crate::telemetry::{Connection, Path, Reason, Reporter};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// A connection was accepted from an application of a local pod, or in clear for one (node.md rows 50 and 68).
     pub(super) fn accept_connection(&mut self, now: Now, kind: Kind, origin: Origin) -> SocketId {
         let id = self.new_flow(now, kind, origin, origin.original.unwrap_or(origin.local));
@@ -146,7 +147,10 @@ impl Engine {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(&source));
             }
-            Decision::Tunnel(to) => self.want_tunnel(now, id, &source, *to),
+            Decision::Tunnel(to) => {
+                planted!(PlaintextFallback => return self.connect_far(now, id, pod, to.authority, self.own_source(&source)));
+                self.want_tunnel(now, id, &source, *to);
+            }
             Decision::Local(to) => self.want_local(now, id, &source, &to),
         }
     }
@@ -175,6 +179,26 @@ impl Engine {
             peer: to.peer,
             destination: to.destination.uid.clone(),
         };
+        planted!(
+            KeyByHash,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| crate::planted::weak_hash(other) == crate::planted::weak_hash(&key))
+                .cloned()
+                .unwrap_or(key)
+        );
+        planted!(
+            IdentityNotInKey,
+            key = self
+                .tunnels
+                .iter()
+                .filter_map(|(_, tunnel)| tunnel.key.as_ref())
+                .find(|other| (other.peer, &other.destination) == (key.peer, &key.destination))
+                .cloned()
+                .unwrap_or(key)
+        );
         self.learn(id, |c| {
             c.path = Path::Hbone;
             c.hbone = Some(to.peer);
@@ -227,6 +251,10 @@ impl Engine {
             return self.wait(id, Waiting::Facts);
         };
         let Some(peer) = self.flows.get(id).map(|f| f.origin.peer) else { return };
+        planted!(LocalPathUnjudged => {
+            self.learn(id, |c| c.path = Path::Local);
+            return self.connect_far(now, id, pod, to.target, self.kept_source(peer.ip(), to.target.ip()));
+        });
         if !self.judge_new(now, id, &to.destination, Some(source.identity()), peer.ip(), to.target) {
             return;
         }
@@ -327,6 +355,7 @@ impl Engine {
 
     /// A credential that flows waited for cannot be had.
     pub(super) fn credential_failed(&mut self, now: Now, id: &SpiffeId, fault: &IdentityFault) {
+        planted!(RefusalNotTold => return);
         let waiting: Vec<FlowId> = self
             .waiting
             .iter()
@@ -351,6 +380,7 @@ impl Engine {
 
     /// Closes a socket that was never taken in.
     pub(super) fn refuse_socket(&mut self, socket: SocketId) {
+        planted!(RefusedSocketKept => return);
         self.close_socket(socket, CloseMode::Abort);
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use super::Engine;
 use super::boundary::{Input, Slices, SocketId};
 use crate::fault::IoFault;
+use crate::lies::Lies;
 use crate::time::Now;
 
 /// A non-blocking byte socket.
@@ -47,8 +48,8 @@ pub struct Readiness {
 /// Reads and writes until the kernel blocks, the engine wants no more, or the budget is spent.
 ///
 /// `budget` covers both directions; at least one read and one write are tried.
-pub fn pump(
-    engine: &mut Engine,
+pub fn pump<L: Lies>(
+    engine: &mut Engine<L>,
     id: SocketId,
     now: Now,
     socket: &mut impl Socket,
@@ -63,8 +64,8 @@ pub fn pump(
     readiness
 }
 
-fn read_all(
-    engine: &mut Engine,
+fn read_all<L: Lies>(
+    engine: &mut Engine<L>,
     id: SocketId,
     now: Now,
     socket: &mut impl Socket,
@@ -99,8 +100,8 @@ fn read_all(
     }
 }
 
-fn write_all(
-    engine: &mut Engine,
+fn write_all<L: Lies>(
+    engine: &mut Engine<L>,
     id: SocketId,
     now: Now,
     socket: &mut impl Socket,

@@ -9,10 +9,11 @@ use super::sockets::{Finish, User};
 use super::timers::Timer;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
 use crate::hbone::mux::ResetCause;
+use crate::lies::{Lies, StreamEnd};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Bytes arrived at one end; they go to the other.
     pub(super) fn bytes_from(&mut self, now: Now, id: FlowId, side: Side, bytes: Bytes) {
         let Some(flow) = self.flows.get_mut(id) else { return };
@@ -23,6 +24,11 @@ impl Engine {
             return;
         }
         *flow.bytes.of_mut(side) += bytes.len() as u64;
+        planted!(CreditOnArrival => if let End::Stream(tunnel, stream) = flow.end(side)
+            && let Some(entry) = self.tunnels.get_mut(tunnel)
+        {
+            entry.tunnel.mux_mut().release(stream, bytes.len());
+        });
         if flow.phase != Phase::Relaying {
             flow.early_bytes += bytes.len();
             self.mark_dirty(id, side);
@@ -35,7 +41,11 @@ impl Engine {
                 flow.early.push_back(bytes);
             }
             End::None => {}
-            End::Socket(socket) => self.push(socket, bytes),
+            End::Socket(socket) => {
+                self.push(socket, bytes);
+                // A driver goes on reading only where it was told to stop before: interest that never went cannot come back.
+                self.mark_dirty(id, side);
+            }
             End::Stream(tunnel, stream) => {
                 let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
                 // A refused piece belongs to a stream that is over, whose end is told by an event of its own.
@@ -76,8 +86,14 @@ impl Engine {
                 self.try_finish(now, id, to);
             }
             Some(End::Stream(tunnel, stream)) => {
+                let end = self.lies.end(StreamEnd::Finish);
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
-                    let _over = entry.tunnel.mux_mut().finish(stream);
+                    match end {
+                        StreamEnd::Finish => {
+                            let _over = entry.tunnel.mux_mut().finish(stream);
+                        }
+                        StreamEnd::Reset(code) => entry.tunnel.mux_mut().reset(stream, code),
+                    }
                     self.dirty_tunnels.insert(tunnel);
                 }
                 self.finished(now, id, to);
@@ -88,6 +104,7 @@ impl Engine {
     /// Passes FIN on to a socket whose queue has drained.
     pub(super) fn try_finish(&mut self, now: Now, id: FlowId, side: Side) {
         let Some(End::Socket(socket)) = self.flows.get(id).map(|f| f.end(side)) else { return };
+        planted!(FinBeforeLastBytes => if let Some(entry) = self.sockets.get_mut(socket) { entry.queue.clear() });
         let Some(entry) = self.sockets.get_mut(socket) else { return };
         if entry.finish == Finish::WhenDrained && entry.queue.is_empty() && entry.connected {
             entry.finish = Finish::Sent;
@@ -107,6 +124,9 @@ impl Engine {
         let Some(flow) = self.flows.get(id) else { return };
         let one_way =
             |side: Side| *flow.deaf.of(side) && *flow.ended.of(side) && *flow.finished.of(side.other());
+        planted!(HalfClosedIsClosed => if flow.finished.near || flow.finished.far {
+            return self.conclude(now, id, CloseMode::Graceful, Reason::Completed);
+        });
         if flow.finished.near && flow.finished.far {
             self.conclude(now, id, CloseMode::Graceful, Reason::Completed);
         } else if let Some(side) = [Side::Near, Side::Far].into_iter().find(|side| one_way(*side)) {
@@ -116,8 +136,12 @@ impl Engine {
 
     /// The kernel took bytes on this side: credit for whoever they came from.
     pub(super) fn wrote_to(&mut self, now: Now, id: FlowId, side: Side, len: usize) {
+        planted!(CreditLeaks, len = len / 2);
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.active = now.time;
+        planted!(ReaderNotWoken => if matches!(flow.end(side.other()), End::Socket(_)) {
+            return self.try_finish(now, id, side);
+        });
         match flow.end(side.other()) {
             End::Stream(tunnel, stream) => {
                 if let Some(entry) = self.tunnels.get_mut(tunnel) {
@@ -156,6 +180,9 @@ impl Engine {
         cause: ResetCause,
         after_end: bool,
     ) {
+        planted!(ResetAfterEndDestroys => if after_end {
+            return self.fail(now, id, Self::reset_by(side));
+        });
         let Some(flow) = self.flows.get_mut(id) else { return };
         if after_end || *flow.ended.of(side) {
             // After END_STREAM a reset closes only the sending half: bytes and FIN are delivered first (node.md B6).
@@ -185,8 +212,13 @@ impl Engine {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.phase = Phase::Relaying;
         flow.active = now.time;
+        planted!(EarlyCountedTwice => flow.bytes.near += flow.early_bytes as u64);
         let connection = flow.connection.clone();
         let (early, far) = (std::mem::take(&mut flow.early), flow.far);
+        planted!(
+            EarlyBytesReversed,
+            early = early.into_iter().rev().collect::<std::collections::VecDeque<_>>()
+        );
         // In one piece: a stream's queue takes one, however long, and may refuse a second.
         let early = Bytes::from(early.into_iter().fold(Vec::new(), |mut whole, bytes| {
             whole.extend_from_slice(&bytes);
@@ -204,6 +236,11 @@ impl Engine {
             End::None | End::Socket(_) | End::Stream(..) => {}
         }
         self.report(Event::Opened(connection));
+        planted!(EarlyFinLost => {
+            self.mark_dirty(id, Side::Near);
+            self.mark_dirty(id, Side::Far);
+            return self.arm_relay(id);
+        });
         if self.flows.get(id).is_some_and(|f| f.ended.near) {
             self.pass_end(now, id, Side::Far);
         }
@@ -304,6 +341,9 @@ impl Engine {
 
     /// A relaying flow's timer fired; most often it has moved bytes since and is armed anew.
     pub(super) fn relay_timer(&mut self, now: Now, id: FlowId) {
+        planted!(TimerNotRearmed => if self.relay_deadline(id).is_none_or(|(at, _)| at > now.time) {
+            return;
+        });
         match self.relay_deadline(id) {
             Some((at, stage)) if at <= now.time => self.fail(now, id, Reason::Failed(Fault::Timeout(stage))),
             _ => self.arm_relay(id),
@@ -355,10 +395,14 @@ impl Engine {
         self.no_longer_judged(id);
         let Some(flow) = self.flows.remove(id) else { return };
         let early: usize = flow.early.iter().map(bytes::Bytes::len).sum();
+        planted!(EarlyMemoryKept, early = early / 2);
         self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
             self.pool.cancelled(id);
         }
+        planted!(SilentEnd => if matches!(flow.phase, Phase::Waiting(_)) {
+            return;
+        });
         self.report(Event::Closed {
             connection: flow.connection,
             bytes_sent: flow.bytes.near,

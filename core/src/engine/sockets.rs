@@ -10,6 +10,7 @@ use super::flow::{End, FlowId, Phase, Side};
 use super::timers::Timer;
 use super::tunnels::{TunnelId, TunnelPhase};
 use crate::fault::IoFault;
+use crate::lies::Lies;
 use crate::telemetry::Event;
 use crate::time::Now;
 
@@ -90,14 +91,14 @@ impl SocketEntry {
     }
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Memory to read this socket's bytes into; empty where the engine wants none now. Valid until the next call that
     /// takes `&mut self`; follow with [`super::boundary::Input::Read`].
     pub fn read_space(&mut self, socket: SocketId) -> &mut [u8] {
         match self.sockets.get(socket).map(|entry| entry.user) {
             Some(User::Tunnel(tunnel)) => match self.tunnels.get_mut(tunnel) {
                 Some(entry) if entry.phase == TunnelPhase::Lingering => self.block.space(),
-                Some(entry) if entry.wants_read() => entry.tunnel.read_space(),
+                Some(entry) if entry.wants_read() => entry.tunnel.read_space(&mut self.tunnel_block),
                 _ => &mut [],
             },
             Some(User::Flow(flow, side)) if self.may_read(flow, side) => self.block.space(),
@@ -137,6 +138,7 @@ impl Engine {
 
     /// Whether policy lets bytes of this flow move now (node.md B4, B5).
     pub(super) fn may_move(&self, flow: FlowId) -> bool {
+        planted!(StaleBytesMove => return true);
         !self.stale.contains(&flow) && self.flows.get(flow).is_some_and(|f| f.held.is_none())
     }
 
@@ -157,6 +159,7 @@ impl Engine {
         if !self.may_move(id) {
             return false;
         }
+        planted!(QueueUnbounded => return true);
         match flow.end(side.other()) {
             End::None => false,
             End::Socket(socket) => {
@@ -200,7 +203,7 @@ impl Engine {
                 if let Some(entry) =
                     self.tunnels.get_mut(tunnel).filter(|entry| entry.phase != TunnelPhase::Lingering)
                 {
-                    entry.tunnel.received(len);
+                    entry.tunnel.received(&mut self.tunnel_block, len);
                     entry.last_received = now.time;
                     self.dirty_tunnels.insert(tunnel);
                 }
@@ -257,6 +260,7 @@ impl Engine {
     }
 
     pub(super) fn close_socket(&mut self, socket: SocketId, mode: CloseMode) {
+        planted!(AbortAsFin, mode = CloseMode::Graceful);
         if let Some(entry) = self.sockets.remove(socket) {
             self.held_bytes = self.held_bytes.saturating_sub(entry.queued);
             if entry.user == User::Leaving {
@@ -300,6 +304,7 @@ fn take_from(entry: &mut SocketEntry, len: usize) -> usize {
         let Some(front) = entry.queue.front_mut() else { break };
         if front.len() > left {
             front.advance(left);
+            planted!(PartialWriteDropped => front.clear());
             left = 0;
         } else {
             left -= front.len();

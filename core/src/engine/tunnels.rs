@@ -18,6 +18,7 @@ use crate::fault::{Fault, IoFault, LimitName, Stage};
 use crate::hbone::mux::{ResetCause, StreamId};
 use crate::hbone::tunnel::{Tunnel, TunnelEvent};
 use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
+use crate::lies::Lies;
 use crate::mesh::Uid;
 use crate::slots::key;
 use crate::telemetry::{Event, Reason, Reporter};
@@ -60,8 +61,8 @@ const ORDERLY_CLOSE: Duration = Duration::from_secs(5);
 const HASTY_CLOSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct TunnelEntry {
-    pub(super) tunnel: Tunnel,
+pub(super) struct TunnelEntry<L: Lies> {
+    pub(super) tunnel: Tunnel<L>,
     pub(super) socket: SocketId,
     pub(super) pod: PodId,
     /// The accept, or for a dialled tunnel what it would look like from there.
@@ -85,7 +86,7 @@ pub(super) struct TunnelEntry {
     window: window::Window,
 }
 
-impl TunnelEntry {
+impl<L: Lies> TunnelEntry<L> {
     pub(super) fn wants_read(&self) -> bool {
         match self.phase {
             TunnelPhase::Connecting | TunnelPhase::AwaitingCredential | TunnelPhase::Closing => false,
@@ -105,11 +106,13 @@ impl TunnelEntry {
 
     /// Fails where either certificate is past its end: it then takes no new streams, whatever its timer has yet to notice.
     pub(super) fn expired(&self, wall: WallTime) -> Result<(), IdentityFault> {
+        planted!(ExpiredStillUsed => return Ok(()));
         let own = self.tunnel.own_not_after();
-        match self.peer.iter().map(|peer| peer.not_after).chain(own).min() {
+        let due = match self.peer.iter().map(|peer| peer.not_after).chain(own).min() {
             Some(not_after) if not_after < wall => Err(IdentityFault::Expired { not_after, now: wall }),
             Some(_) | None => Ok(()),
-        }
+        };
+        self.tunnel.lies().validity(due)
     }
 
     fn is_half_open(&self) -> bool {
@@ -117,7 +120,7 @@ impl TunnelEntry {
     }
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Starts the dials that the waiters of a key justify.
     pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
         if self.snapshot.workload(key.destination.as_str()).is_none() {
@@ -128,13 +131,15 @@ impl Engine {
             return;
         }
         for _ in 0..self.pool.dials_wanted(key) {
-            let Some(identity) = self.credential(&key.source) else {
+            let presented = self.lies.presents(&key.source);
+            let Some(identity) = self.credential(presented.as_ref().unwrap_or(&key.source)) else {
                 // It went with its last workload.
                 return self.give_up(now, key, &Fault::WorkloadGone);
             };
             let not_after = identity.credential().not_after();
-            if not_after < now.wall {
-                let fault = IdentityFault::Expired { not_after, now: now.wall };
+            let expired = IdentityFault::Expired { not_after, now: now.wall };
+            let due = if not_after < now.wall { Err(expired) } else { Ok(()) };
+            if let Err(fault) = self.lies.validity(due) {
                 return self.give_up(now, key, &Fault::Identity(fault));
             }
             let origin = Origin {
@@ -145,7 +150,7 @@ impl Engine {
                 original: None,
             };
             let socket = self.sockets.insert(SocketEntry::new(User::Nobody, key.pod, false));
-            let mut tunnel = Tunnel::client(&self.config.limits);
+            let mut tunnel = Tunnel::client(&self.config.limits, &self.lies);
             tunnel.start(&identity);
             let id =
                 self.insert_tunnel(now, socket, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
@@ -167,7 +172,7 @@ impl Engine {
         &mut self,
         now: Now,
         socket: SocketId,
-        tunnel: Tunnel,
+        tunnel: Tunnel<L>,
         origin: Origin,
         key: Option<PoolKey>,
         phase: TunnelPhase,
@@ -221,7 +226,7 @@ impl Engine {
         }
         self.half_open += 1;
         self.accepted += 1;
-        let tunnel = Tunnel::server(&self.config.limits);
+        let tunnel = Tunnel::server(&self.config.limits, &self.lies);
         let id = self.insert_tunnel(now, socket, tunnel, origin, None, TunnelPhase::AwaitingCredential);
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.wait_for_facts));
         self.try_accept_tunnel(now, id);
@@ -234,7 +239,10 @@ impl Engine {
             return;
         };
         let Some(workload) = self.workload_of(entry.pod) else { return };
-        let Some(identity) = self.credential(workload.identity()) else { return };
+        let presented = self.lies.presents(workload.identity());
+        let Some(identity) = self.credential(presented.as_ref().unwrap_or(workload.identity())) else {
+            return;
+        };
         if let Some(entry) = self.tunnels.get_mut(id) {
             entry.own = Some(workload.identity().clone());
             entry.tunnel.start(&identity);
@@ -266,6 +274,7 @@ impl Engine {
         loop {
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
+            entry.tunnel.give_back(&mut self.tunnel_block);
             // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
             let mut said = false;
             while let Some(entry) = self.tunnels.get_mut(id) {
@@ -324,9 +333,12 @@ impl Engine {
 
     /// The handshake is done: nothing of a stream is sent before the identity is the one expected.
     fn tunnel_authenticated(&mut self, now: Now, id: TunnelId, peer: PeerIdentity) {
+        planted!(WrongPeerTaken => if let Some(key) = self.tunnels.get_mut(id).and_then(|t| t.key.as_mut()) {
+            key.expected.push(peer.id.clone());
+        });
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         if let Some(key) = &entry.key
-            && !key.expected.contains(&peer.id)
+            && !entry.tunnel.lies().believes(&peer.id, &key.expected)
         {
             let expected = key.expected.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
             let fault = Fault::WrongPeer { found: peer.id.to_string(), expected };
@@ -387,6 +399,10 @@ impl Engine {
 
     /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
     fn lose_stream(&mut self, now: Now, id: FlowId, side: Side, fault: &Fault) {
+        planted!(RetryOfAny => if let Some(flow) = self.flows.get_mut(id).filter(|f| f.phase == Phase::Opening) {
+            (flow.far, flow.phase) = (super::flow::End::None, Phase::Waiting(super::flow::Waiting::Facts));
+            return self.resume(now, id);
+        });
         let ended = |flow: &Flow| flow.phase == Phase::Relaying && *flow.ended.of(side);
         if self.flows.get(id).is_some_and(ended) {
             return self.stream_reset(now, id, side, ResetCause::Tunnel, true);
@@ -395,6 +411,7 @@ impl Engine {
     }
 
     fn leave_half_open(&mut self, id: TunnelId) {
+        planted!(HalfOpenLeaks => return);
         if self.tunnels.get(id).is_some_and(TunnelEntry::is_half_open) {
             self.half_open = self.half_open.saturating_sub(1);
         }
@@ -455,6 +472,7 @@ impl Engine {
         match entry.phase {
             TunnelPhase::Closing | TunnelPhase::Lingering => {}
             TunnelPhase::Open => {
+                planted!(DrainEndsStreams => return self.lose_tunnel(now, id, Fault::Drain));
                 self.retire_tunnel(now, id);
             }
             _ if entry.key.is_none() => self.lose_tunnel(now, id, Fault::Drain),
@@ -469,6 +487,9 @@ impl Engine {
             return;
         }
         entry.retired = true;
+        planted!(DrainWithoutGoaway => if entry.key.is_none() {
+            return;
+        });
         let key = entry.key.clone();
         if key.is_none() {
             entry.tunnel.mux_mut().graceful_shutdown();
@@ -485,6 +506,7 @@ impl Engine {
 
     /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3).
     pub(super) fn retire_tunnels_of(&mut self, now: Now, own: &SpiffeId) {
+        planted!(RotationKeepsTunnels => return);
         for id in self.tunnels.keys() {
             if self.tunnels.get(id).is_some_and(|t| t.own.as_ref() == Some(own)) {
                 self.retire_tunnel(now, id);
@@ -494,6 +516,7 @@ impl Engine {
 
     /// A destination is gone, or is another workload now (node.md B3).
     pub(super) fn close_tunnels_to(&mut self, now: Now, removed: &std::collections::BTreeSet<Uid>) {
+        planted!(TunnelsOutliveWorkload => return);
         for id in self.tunnels.keys() {
             let gone = self
                 .tunnels

@@ -196,6 +196,7 @@ impl Mux {
 
     /// Says that no more bytes come: `clean` if TLS said so (close_notify), otherwise the connection was truncated.
     pub fn receive_end(&mut self, clean: bool) {
+        planted!(TruncationAsEnd, clean = true);
         let ending = if clean { Ending::Clean } else { Ending::Truncated };
         self.ending.get_or_insert(ending);
         self.pipe.end(ending);
@@ -238,6 +239,7 @@ impl Mux {
         if !self.takes_streams() {
             return 0;
         }
+        planted!(ClosingNotCounted => return self.session.peer_max_streams().saturating_sub(self.books.live));
         self.session.peer_max_streams().saturating_sub(self.books.live + self.books.closing)
     }
 

@@ -88,6 +88,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
         let carries = entry.carries.unwrap_or(usize::MAX).min(self.limits.streams_per_tunnel).max(1);
         let useful = entry.waiters.len().div_ceil(carries);
         let possible = self.limits.tunnels_per_key.saturating_sub(entry.dialling.len() + entry.open.len());
+        planted!(HerdOfDials => return useful.min(possible));
         useful.saturating_sub(entry.dialling.len()).min(possible)
     }
 
@@ -104,8 +105,10 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
             return Vec::new();
         };
         entry.dialling.retain(|t| *t != tunnel);
+        planted!(LastComeFirstServed => entry.waiters.make_contiguous().reverse());
         let served: Vec<W> = entry.waiters.drain(..room.min(entry.waiters.len())).collect();
         let left = room - served.len();
+        planted!(RoomGivenTwice, left = room);
         match entry.open.iter_mut().find(|(t, _)| *t == tunnel) {
             Some((_, room)) => *room = left,
             None => {
@@ -122,6 +125,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
     /// The tunnel takes no more streams: GOAWAY, rotation, age, or its end. What it carries is not the pool's concern.
     /// Waiters stay: follow with [`Pool::dials_wanted`] for the key returned.
     pub fn retired(&mut self, tunnel: T) -> Option<K> {
+        planted!(RetiredTakesStreams => return self.key_of_tunnel.get(&tunnel).cloned());
         let key = self.key_of_tunnel.remove(&tunnel)?;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.dialling.retain(|t| *t != tunnel);
@@ -139,6 +143,7 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
             entry.dialling.retain(|t| *t != tunnel);
             entry.open.retain(|(t, _)| *t != tunnel);
             told = entry.waiters.drain(..).collect();
+            planted!(FailureTellsOne => entry.waiters.extend(told.split_off(told.len().min(1))));
             for waiter in &told {
                 self.key_of_waiter.remove(waiter);
             }
@@ -192,6 +197,8 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
 mod tests {
     use super::*;
     use quickcheck::{Arbitrary, Gen, quickcheck};
+
+    const NONE: [u32; 0] = [];
 
     fn pool() -> Pool<u8, u32, u32> {
         Pool::new(PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 3, waiters_per_key: 5 })
@@ -251,6 +258,90 @@ mod tests {
         assert_eq!(pool.acquire(&1, 6), Acquired::Waiting);
     }
 
+    #[test]
+    fn room_is_counted_down_and_belongs_to_its_own_tunnel() {
+        let mut pool = pool();
+        for waiter in 0..2 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        pool.dialling(&1, 100);
+        pool.dialling(&1, 101);
+        assert_eq!(pool.has_room(100, 1), [0]);
+        assert_eq!(pool.has_room(101, 2), [1]);
+        assert_eq!(pool.acquire(&1, 2), Acquired::Tunnel(101));
+        assert_eq!(pool.acquire(&1, 3), Acquired::Waiting, "101 had room for one more");
+        assert_eq!(pool.has_room(100, 2), [3]);
+        assert_eq!(pool.acquire(&1, 4), Acquired::Tunnel(100));
+        assert_eq!(pool.acquire(&1, 5), Acquired::Waiting);
+        // Told anew, room replaces what was known; it does not come on top.
+        assert_eq!(pool.has_room(101, 3), [5]);
+        assert_eq!(pool.has_room(101, 1), NONE);
+        assert_eq!(pool.acquire(&1, 6), Acquired::Tunnel(101));
+        assert_eq!(pool.acquire(&1, 7), Acquired::Waiting);
+    }
+
+    #[test]
+    fn dials_and_open_tunnels_are_bounded_together() {
+        let mut pool = pool();
+        pool.dialling(&1, 100);
+        assert_eq!(pool.has_room(100, 0), NONE);
+        for waiter in 0..5 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        pool.dialling(&1, 101);
+        assert_eq!(pool.dials_wanted(&1), 1, "one is open, one is dialled, three are the bound");
+        pool.dialling(&1, 102);
+        assert_eq!(pool.dials_wanted(&1), 0);
+        assert_eq!(pool.dials_wanted(&2), 0, "nobody waits there");
+    }
+
+    #[test]
+    fn where_no_dial_can_start_all_that_wait_are_told() {
+        let mut pool = pool();
+        for waiter in 0..3 {
+            assert_eq!(pool.acquire(&1, waiter), Acquired::Waiting);
+        }
+        assert_eq!(pool.acquire(&2, 3), Acquired::Waiting);
+        assert_eq!(pool.hopeless(&1), [0, 1, 2]);
+        assert_eq!(pool.hopeless(&1), NONE);
+        assert_eq!(pool.counts(), (1, 1), "the other key has its waiter, and nothing is kept of the first");
+        pool.cancelled(0);
+        assert_eq!(pool.counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_key_is_kept_while_anything_of_it_is_alive() {
+        let mut pool = pool();
+        assert_eq!(pool.acquire(&1, 1), Acquired::Waiting);
+        pool.dialling(&1, 100);
+        assert!(pool.knows(100) && !pool.knows(101));
+        pool.cancelled(1);
+        assert_eq!(pool.counts(), (1, 0), "a dial is under way");
+        assert_eq!(pool.has_room(100, 2), NONE);
+        assert_eq!(pool.hopeless(&1), NONE);
+        assert_eq!(pool.acquire(&1, 2), Acquired::Tunnel(100), "an open tunnel outlives those that waited");
+        pool.dialling(&1, 101);
+        assert_eq!(pool.acquire(&1, 3), Acquired::Tunnel(100));
+        assert_eq!(pool.acquire(&1, 4), Acquired::Waiting);
+        assert_eq!(pool.retired(100), Some(1));
+        assert_eq!(pool.retired(100), None);
+        assert!(!pool.knows(100));
+        assert_eq!(pool.retired(101), Some(1));
+        assert_eq!(pool.counts(), (1, 1), "somebody waits");
+        pool.cancelled(4);
+        assert_eq!(pool.counts(), (0, 0));
+    }
+
+    /// A key of many whose hash has two bits: what tells keys apart by their hash mixes these up.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Colliding(u8);
+
+    impl std::hash::Hash for Colliding {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            state.write_u8(self.0 & 3);
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Acquire(u8),
@@ -276,6 +367,31 @@ mod tests {
     }
 
     quickcheck! {
+        /// Attack A29: equality decides which pool somebody is in, whatever hashes say.
+        fn keys_whose_hashes_collide_share_no_tunnel(steps: Vec<(u8, bool, u8)>) -> bool {
+            let limits = PoolLimits { streams_per_tunnel: 2, tunnels_per_key: 2, waiters_per_key: 3 };
+            let mut pool: Pool<Colliding, (Colliding, u32), (Colliding, u32)> = Pool::new(limits);
+            let mut tunnels: Vec<(Colliding, u32)> = Vec::new();
+            let own = |key: Colliding, got: &[(Colliding, u32)]| got.iter().all(|waiter| waiter.0 == key);
+            (0..).zip(steps).all(|(number, (key, acquires, room))| {
+                let key = Colliding(key % 32);
+                let fair = match acquires {
+                    true => !matches!(pool.acquire(&key, (key, number)), Acquired::Tunnel(t) if t.0 != key),
+                    false => match tunnels.get(usize::from(room) % (tunnels.len() + 1)).copied() {
+                        Some(tunnel) if room % 5 == 0 => own(tunnel.0, &pool.failed(tunnel)),
+                        Some(tunnel) if room % 5 == 1 => pool.retired(tunnel).is_none_or(|key| key == tunnel.0),
+                        Some(tunnel) => own(tunnel.0, &pool.has_room(tunnel, usize::from(room % 4))),
+                        None => own(key, &pool.hopeless(&key)),
+                    },
+                };
+                for _ in 0..pool.dials_wanted(&key) {
+                    pool.dialling(&key, (key, number));
+                    tunnels.push((key, number));
+                }
+                fair
+            })
+        }
+
         /// Every waiter has exactly one outcome, and a quiescent pool keeps nothing.
         fn no_waiter_is_lost_or_served_twice(steps: Vec<Step>) -> bool {
             let mut pool = pool();

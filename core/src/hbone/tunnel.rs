@@ -9,6 +9,7 @@ use super::mux::{Mux, MuxConfig, MuxEvent};
 use crate::engine::boundary::Slices;
 use crate::fault::Fault;
 use crate::identity::PeerIdentity;
+use crate::lies::{Honest, Lies};
 use crate::limit::Limits;
 use crate::time::WallTime;
 use crate::tls::{Session, TlsFault, TlsIdentity};
@@ -31,8 +32,9 @@ pub enum TunnelEvent {
 
 /// One HBONE connection, either side.
 #[derive(Debug)]
-pub struct Tunnel {
+pub struct Tunnel<L: Lies = Honest> {
     client: bool,
+    lies: L,
     session: Option<Session>,
     own_not_after: Option<WallTime>,
     mux: Mux,
@@ -49,20 +51,21 @@ pub struct Tunnel {
     lost: bool,
 }
 
-impl Tunnel {
+impl<L: Lies> Tunnel<L> {
     /// A tunnel that we dial.
-    pub fn client(limits: &Limits) -> Tunnel {
-        Tunnel::new(true, Mux::client(&mux_config(limits)), limits)
+    pub fn client(limits: &Limits, lies: &L) -> Tunnel<L> {
+        Tunnel::new(true, Mux::client(&mux_config(limits)), limits, lies)
     }
 
     /// A tunnel that a peer dials.
-    pub fn server(limits: &Limits) -> Tunnel {
-        Tunnel::new(false, Mux::server(&mux_config(limits)), limits)
+    pub fn server(limits: &Limits, lies: &L) -> Tunnel<L> {
+        Tunnel::new(false, Mux::server(&mux_config(limits)), limits, lies)
     }
 
-    fn new(client: bool, mux: Mux, limits: &Limits) -> Tunnel {
+    fn new(client: bool, mux: Mux, limits: &Limits, lies: &L) -> Tunnel<L> {
         Tunnel {
             client,
+            lies: lies.for_tunnel(client),
             session: None,
             own_not_after: None,
             mux,
@@ -100,6 +103,11 @@ impl Tunnel {
         self.own_not_after
     }
 
+    /// The lies told on it.
+    pub(crate) fn lies(&self) -> &L {
+        &self.lies
+    }
+
     /// The streams.
     pub fn mux(&self) -> &Mux {
         &self.mux
@@ -115,17 +123,31 @@ impl Tunnel {
         !self.lost && !self.ended && self.session.is_some() && self.plain.is_empty()
     }
 
-    /// Memory for the next read.
-    pub fn read_space(&mut self) -> &mut [u8] {
-        if self.input.is_empty() {
-            self.input = vec![0; INPUT];
+    /// Memory for the next read: the spare block, which tunnels share as long as nothing waits in it, or the tunnel's own.
+    pub fn read_space<'a>(&'a mut self, spare: &'a mut Vec<u8>) -> &'a mut [u8] {
+        if self.filled > 0 {
+            return self.input.get_mut(self.filled..).unwrap_or_default();
         }
-        self.input.get_mut(self.filled..).unwrap_or_default()
+        if spare.is_empty() {
+            *spare = std::mem::take(&mut self.input);
+            spare.resize(INPUT, 0);
+        }
+        spare
     }
 
     /// So many bytes were read into the space.
-    pub fn received(&mut self, len: usize) {
+    pub fn received(&mut self, spare: &mut Vec<u8>, len: usize) {
+        if self.filled == 0 {
+            std::mem::swap(&mut self.input, spare);
+        }
         self.filled = (self.filled + len).min(self.input.len());
+    }
+
+    /// Gives its block to the tunnels that read after it, once all of it is decrypted.
+    pub fn give_back(&mut self, spare: &mut Vec<u8>) {
+        if self.filled == 0 && spare.is_empty() {
+            std::mem::swap(&mut self.input, spare);
+        }
     }
 
     /// The socket's FIN.
@@ -205,7 +227,10 @@ impl Tunnel {
         let before = self.output.len();
         let result = session.process(input, &mut self.plain, &mut self.output, PLAIN);
         let consumed = match result {
-            Ok(consumed) => consumed,
+            Ok(consumed) => {
+                self.lies.hears(&mut self.plain);
+                consumed
+            }
             Err(fault) => {
                 self.lose(self.tls_fault(fault));
                 return false;
@@ -269,7 +294,7 @@ impl Tunnel {
             while self.output.len() - self.written < self.output_limit && !self.mux.output().is_empty() {
                 let piece = self.mux.output();
                 let len = piece.len();
-                if let Err(fault) = session.encrypt(piece, &mut self.output) {
+                if let Err(fault) = session.encrypt(&self.lies.sends(piece), &mut self.output) {
                     self.lose(Fault::Tls(fault));
                     return true;
                 }

@@ -98,6 +98,7 @@ impl Leaf {
             return Err(IdentityFault::LeafIsAuthority);
         }
         let usage = fields.key_usage.map_or(Ok(0), key_usage).map_err(malformed)?;
+        planted!(SigningLeafTaken, usage = usage & DIGITAL_SIGNATURE);
         if usage & (KEY_CERT_SIGN | CRL_SIGN) != 0 {
             return Err(IdentityFault::SigningLeaf);
         }

@@ -15,6 +15,7 @@ const OTHERS: [u8; 8] = [0xa0, 0x81, 0x82, 0xa3, 0xa4, 0xa5, 0x87, 0x88];
 /// The one SPIFFE id in the value of a SubjectAltName extension.
 pub(super) fn spiffe_id(extension: &[u8]) -> Result<SpiffeId, IdentityFault> {
     let (uris, others, first) = count(extension).map_err(|DerError(what)| IdentityFault::Malformed(what))?;
+    planted!(SecondIdIgnored, uris = uris.min(1));
     match (uris, first) {
         (0, _) | (_, None) => Err(IdentityFault::NoUri { others }),
         (1, Some(uri)) if !uri.is_ascii() => Err(IdentityFault::UriNotAscii),

@@ -55,6 +55,7 @@ impl SvidVerifier {
         now: UnixTime,
     ) -> Result<Leaf, IdentityFault> {
         let facts = Leaf::read(leaf)?;
+        planted!(AnyTrustDomain => return self.verify(facts, leaf, intermediates, now, webpki::KeyUsage::client_auth()));
         if facts.id.trust_domain() != &*self.trust_domain {
             return Err(IdentityFault::OtherTrustDomain {
                 peer: facts.id.trust_domain().into(),
@@ -72,6 +73,10 @@ impl SvidVerifier {
         now: UnixTime,
         usage: webpki::KeyUsage,
     ) -> Result<Leaf, IdentityFault> {
+        planted!(
+            ValidityIgnored,
+            now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(facts.not_before.as_unix_secs()))
+        );
         if intermediates.len() > MAX_INTERMEDIATES {
             return Err(IdentityFault::TooManyIntermediates(intermediates.len()));
         }

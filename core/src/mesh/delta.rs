@@ -87,6 +87,9 @@ impl Changed {
     /// Whether the workload, or a policy that applies to it, came, changed or went. Either version of a changed
     /// workload serves.
     pub fn affects(&self, workload: &Workload) -> bool {
+        planted!(NamespaceUnheard => return self.everything
+            || self.workloads.contains(&workload.uid)
+            || workload.authorization_policies.iter().any(|key| self.policies.contains(key)));
         self.everything
             || self.workloads.contains(&workload.uid)
             || self.removed.contains(&workload.uid)
@@ -101,6 +104,7 @@ impl Changed {
 
     /// Adds what another change differs in: a snapshot that skips one between counts for both.
     pub fn merge(&mut self, later: Changed) {
+        planted!(MergeForgetsPolicies, later = Changed { policies: BTreeSet::new(), ..later });
         for uid in &later.workloads {
             self.removed.remove(uid);
         }

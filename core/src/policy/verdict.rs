@@ -93,3 +93,29 @@ impl fmt::Display for Keys<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_denial_has_a_word_of_its_own_for_metrics() {
+        let key = PolicyKey::new("n", "p");
+        let undecodable = Denial::Undecodable { policy: key.clone(), reason: "field 99".into() };
+        let denials =
+            [Denial::Missing(vec![key.clone()]), Denial::NotAllowed, Denial::Rule(key), undecodable];
+        assert_eq!(
+            denials.each_ref().map(Denial::label),
+            ["policy_missing", "not_allowed", "explicitly_denied", "policy_undecodable"]
+        );
+    }
+
+    #[test]
+    fn only_to_allow_is_to_allow() {
+        let key = PolicyKey::new("n", "p");
+        assert!(Verdict::Allow { by: None }.is_allow());
+        assert!(Verdict::Allow { by: Some(key.clone()) }.is_allow());
+        assert!(!Verdict::Deny(Denial::NotAllowed).is_allow());
+        assert!(!Verdict::Hold { missing: vec![key] }.is_allow());
+    }
+}

@@ -209,7 +209,9 @@ impl Session {
         if self.peer.is_some() || common.is_handshaking() {
             return Ok(());
         }
-        if common.alpn_protocol() != Some(ALPN) {
+        let agreed = common.alpn_protocol();
+        planted!(AlpnIgnored, agreed = Some(ALPN));
+        if agreed != Some(ALPN) {
             return Err(TlsFault::NoAlpn);
         }
         let leaf = common

@@ -15,8 +15,8 @@ const MAX_OUTPUT_WORDS: usize = 8;
 ///
 /// Each word goes into one of four lanes by a step that is one-to-one in the lane and in the word, and the lanes are folded by
 /// steps of the same kind: two inputs of the same length that differ in one aligned word never give the same output.
-#[derive(Clone)]
-pub(super) struct Sponge {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sponge {
     lanes: [u64; 4],
     pending: [u8; BLOCK_BYTES],
     filled: usize,
@@ -25,19 +25,19 @@ pub(super) struct Sponge {
 
 impl Sponge {
     /// A sponge for one purpose: outputs for different labels have nothing to do with each other.
-    pub(super) fn new(label: u64) -> Sponge {
+    pub(crate) fn new(label: u64) -> Sponge {
         let lanes = [1, 2, 3, 4].map(|lane| mix(label.wrapping_add(GOLDEN.wrapping_mul(lane))));
         Sponge { lanes, pending: [0; BLOCK_BYTES], filled: 0, length: 0 }
     }
 
     /// Takes in `bytes` as one item, so that it cannot be confused with the begin of what follows it.
-    pub(super) fn absorb_item(&mut self, bytes: &[u8]) {
+    pub(crate) fn absorb_item(&mut self, bytes: &[u8]) {
         self.absorb(&(bytes.len() as u64).to_le_bytes());
         self.absorb(bytes);
     }
 
     /// Takes in `bytes`.
-    pub(super) fn absorb(&mut self, bytes: &[u8]) {
+    pub(crate) fn absorb(&mut self, bytes: &[u8]) {
         self.length = self.length.wrapping_add(bytes.len() as u64);
         let mut rest = bytes;
         if self.filled > 0 {
@@ -67,7 +67,7 @@ impl Sponge {
     }
 
     /// What the bytes so far come to, `N` words of it; the sponge can take in more afterwards.
-    pub(super) fn words<const N: usize>(&self) -> [u64; N] {
+    pub(crate) fn words<const N: usize>(&self) -> [u64; N] {
         let mut lanes = self.lanes;
         let mut last = [0; BLOCK_BYTES];
         for (to, from) in last.iter_mut().zip(&self.pending).take(self.filled) {
@@ -85,7 +85,7 @@ impl Sponge {
     }
 
     /// As [`Sponge::words`], in bytes. Longer outputs begin with the shorter ones, so each purpose has a label of its own.
-    pub(super) fn bytes<const N: usize>(&self) -> [u8; N] {
+    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
         const { assert!(N <= MAX_OUTPUT_WORDS * WORD_BYTES) };
         let mut out = [0; N];
         let words = self.words::<MAX_OUTPUT_WORDS>();
@@ -99,7 +99,7 @@ impl Sponge {
 }
 
 /// Adds a stream to `data` that depends on `key` only; doing it again takes it off.
-pub(super) fn apply_stream(key: [u64; 2], data: &mut [u8]) {
+pub(crate) fn apply_stream(key: [u64; 2], data: &mut [u8]) {
     let [mut counter, factor] = key;
     let factor = factor | 1;
     let mut next = || {

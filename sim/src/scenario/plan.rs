@@ -11,11 +11,9 @@ use arbitrary::Unstructured;
 use crate::world::{Act, Issuing, Joining, Reading, Script};
 
 /// Rounds of chaos at most.
-const ROUNDS: usize = 30;
+pub(super) const ROUNDS: usize = 9;
 /// Calls of one round at most.
-const CALLS: usize = 3;
-/// Pods of every world; one machine outside the mesh comes after them.
-pub(super) const PODS: usize = 5;
+const CALLS: usize = 2;
 
 /// What listens at a port of every pod and of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub(super) enum Port {
 }
 
 /// Bytes that a server at [`Port::Late`] sends after the client's FIN.
-pub(super) const LATE: u64 = 60_000;
+pub(super) const LATE: u64 = 12_000;
 
 impl Port {
     pub(super) const ALL: [Port; 7] =
@@ -62,6 +60,8 @@ pub(super) struct Options {
     /// The seed of everything that the world itself draws: keys, chopping.
     pub(super) seed: u64,
     pub(super) nodes: usize,
+    /// Pods, spread over the nodes in turn; one machine outside the mesh comes after them.
+    pub(super) pods: usize,
     pub(super) small: Option<Small>,
     /// Reads and writes move at most so many bytes.
     pub(super) chop: Option<usize>,
@@ -89,7 +89,7 @@ pub(super) struct Round {
     pub(super) time: Duration,
 }
 
-/// One application dials another; by number, the machine is number [`PODS`].
+/// One application dials another; by number, the machine comes after the pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) from: usize,
@@ -166,49 +166,52 @@ impl Choices<'_> {
         let small = self.one_in(2).then(|| Small {
             streams_per_tunnel: 1 + self.below(5) as u32,
             tunnels_per_key: 1 + self.below(4),
-            window_kib: 16 << self.below(6),
-            queue_kib: 4 << self.below(6),
+            window_kib: 1 << self.below(8),
+            queue_kib: 1 << self.below(8),
         });
+        let nodes = 2 + usize::from(self.one_in(3));
         Options {
             seed,
-            nodes: 2 + self.below(2),
+            nodes,
+            pods: nodes + self.below(3),
             small,
-            chop: self.one_in(2).then(|| 300 + self.below(5000)),
+            chop: self.one_in(3).then(|| 500 + self.below(5000)),
             same_node: !self.one_in(4),
-            capacity: 1 << (10 + self.below(8)),
+            capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
         }
     }
 
-    /// Rounds until the bytes end.
-    pub(super) fn rounds(&mut self, nodes: usize) -> Vec<Round> {
-        let mut known = Known::new(nodes);
+    /// As many rounds as the bytes say, while they last.
+    pub(super) fn rounds(&mut self, options: &Options) -> Vec<Round> {
+        let mut known = Known::new(options);
         let mut rounds = Vec::new();
-        while rounds.len() < ROUNDS && !self.0.is_empty() {
-            let count = self.below(CALLS + 1);
-            let calls: Vec<Call> = (0..count).filter_map(|_| self.call()).collect();
+        let count = 3 + self.below(ROUNDS - 2);
+        while rounds.len() < count && !self.0.is_empty() {
+            let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
-            let fault = self.one_in(3).then(|| self.fault(&mut known));
+            let fault = self.one_in(2).then(|| self.fault(&mut known));
             let time = Duration::from_millis(self.of([1, 10, 100, 1000, 8000]));
             rounds.push(Round { calls, fault, time });
         }
         rounds
     }
 
-    fn call(&mut self) -> Option<Call> {
-        let (from, to) = (self.below(PODS + 1), self.below(PODS + 1));
-        let call = Call {
+    fn call(&mut self, pods: usize) -> Call {
+        let from = self.below(pods + 1);
+        // Anybody but the one who calls.
+        let to = (from + 1 + self.below(pods)) % (pods + 1);
+        Call {
             from,
             to,
             port: self.of(Port::ALL),
             script: self.script(),
-            times: self.of([1, 1, 1, 1, 1, 4]),
-        };
-        (from != to).then_some(call)
+            times: self.of([1, 1, 1, 1, 1, 1, 1, 4]),
+        }
     }
 
     fn script(&mut self) -> Script {
-        let bytes = self.of([8, 100, 5000, 30_000, 90_000]);
+        let bytes = self.of([8, 100, 100, 1000, 1000, 4000, 4000, 20_000]);
         let kind = self.below(7);
         let pause = Act::Pause(self.millis(3000));
         let script = match kind {
@@ -227,7 +230,7 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
-        let (pod, node) = (self.below(PODS), self.below(known.nodes));
+        let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
             Fault::Blackhole { pod },
@@ -268,6 +271,7 @@ impl Choices<'_> {
 /// What the rounds so far have made of the world.
 struct Known {
     nodes: usize,
+    pods: usize,
     calls: usize,
     replaced: usize,
     blackholed: bool,
@@ -278,9 +282,10 @@ struct Known {
 }
 
 impl Known {
-    fn new(nodes: usize) -> Known {
+    fn new(options: &Options) -> Known {
         Known {
-            nodes,
+            nodes: options.nodes,
+            pods: options.pods,
             calls: 0,
             replaced: 0,
             blackholed: false,

@@ -1,31 +1,36 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+mod witness;
+
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use culvert_core::fault::{self, IoFault};
 use culvert_core::mesh::PolicyKey;
-use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 use culvert_core::time::Time;
 
-use super::plan::{Call, Fault, LATE, Options, PODS, Port, Round};
+use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
-use super::vocabulary::{fault_name, name};
 use super::{Depth, Outcome, Violation};
-use crate::world::{
-    Act, AppId, FNV_OFFSET, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World, fnv,
-};
+use crate::world::{Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// What calls after the recovery exchange.
-const PROBE: u64 = 10_000;
+const PROBE: u64 = 3000;
+/// Pairs that call each other after the recovery.
+const PROBES: usize = 4;
+/// A tunnel without streams closes after this, in every scenario.
+const TUNNEL_IDLE: Duration = Duration::from_secs(60);
+/// A half-closed connection without a byte is aborted after this, in every scenario.
+const HALF_CLOSED: Duration = Duration::from_secs(300);
 
 /// A call that was made.
 struct Made {
     app: AppId,
+    from: usize,
+    to: usize,
     port: Port,
     /// One of the two reads slowly or never.
     stalls: bool,
@@ -39,12 +44,13 @@ pub(super) struct Stage {
     gone: Option<usize>,
     /// The pods, and then the machine.
     hosts: Vec<Pod>,
+    pods: usize,
     /// By the numbers of the plan.
     calls: Vec<Made>,
     probes: Vec<AppId>,
     small: bool,
     chopped: bool,
-    story: Vec<Line>,
+    story: Option<Vec<Line>>,
     /// How many reports of each node are told.
     told: Vec<usize>,
     seen: BTreeSet<&'static str>,
@@ -55,6 +61,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn new(options: &Options, depth: Depth) -> Stage {
         let mut world = World::with_limits(options.seed, |limits| {
+            limits.tunnel_idle = TUNNEL_IDLE;
+            limits.half_closed_idle = HALF_CLOSED;
             if let Some(small) = &options.small {
                 limits.peer_streams_per_tunnel = small.streams_per_tunnel;
                 limits.tunnels_per_key = small.tunnels_per_key;
@@ -70,13 +78,13 @@ impl Stage {
         if !options.same_node {
             world.without_local_path();
         }
-        if depth == Depth::Again {
+        if !depth.replays {
             world.without_replay();
         }
         world.capacity(options.capacity);
         world.latency(options.latency);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
-        let places = nodes.iter().copied().cycle().take(PODS).enumerate();
+        let places = nodes.iter().copied().cycle().take(options.pods).enumerate();
         let mut hosts: Vec<Pod> =
             places.map(|(number, node)| world.pod(node, &format!("p{number}"))).collect();
         hosts.push(world.machine());
@@ -93,11 +101,12 @@ impl Stage {
             nodes,
             gone: None,
             hosts,
+            pods: options.pods,
             calls: Vec::new(),
             probes: Vec::new(),
             small: options.small.is_some(),
             chopped: options.chop.is_some(),
-            story: Vec::new(),
+            story: depth.story.then(Vec::new),
             seen: BTreeSet::new(),
             events: 0,
             simulated: Duration::ZERO,
@@ -129,8 +138,8 @@ impl Stage {
         self.heal();
         self.everything_works();
         self.simulated = self.world.elapsed();
-        self.events = self.nodes.iter().map(|node| self.world.recording(*node).steps.len()).sum();
-        self.note("the end: all leave".to_owned());
+
+        self.note(|_| "the end: all leave".to_owned());
         self.world.conclude();
     }
 
@@ -138,23 +147,30 @@ impl Stage {
     pub(super) fn leave(mut self, violation: Option<Violation>) -> Outcome {
         self.tell();
         let hash = self.hash();
+        self.events = self.nodes.iter().map(|node| self.world.inputs(*node)).sum();
         if let Some(violation) = &violation {
-            self.note(format!("VIOLATION {}", violation.message));
+            self.note(|_| format!("VIOLATION {}", violation.message));
             self.world.abandon();
         }
         Outcome {
             hash,
+            nodes: self.nodes.len(),
+            connections: self.calls.len() + self.probes.len(),
+            faults: 0,
             events: self.events,
             simulated: self.simulated,
             seen: self.seen,
             violation,
-            story: self.story,
+            story: self.story.unwrap_or_default(),
         }
     }
 
-    fn note(&mut self, what: String) {
+    fn note(&mut self, what: impl FnOnce(&Stage) -> String) {
         self.tell();
-        self.story.push(Line { at: self.world.elapsed(), place: "world".to_owned(), what });
+        if self.story.is_some() {
+            let line = Line { at: self.world.elapsed(), place: "world".to_owned(), what: what(self) };
+            self.story.get_or_insert_default().push(line);
+        }
     }
 
     fn host(&self, number: usize) -> Option<Pod> {
@@ -165,25 +181,27 @@ impl Stage {
         let (Some(from), Some(to)) = (self.host(call.from), self.host(call.to)) else { return };
         let target = self.world.address(to, call.port.number());
         let number = self.calls.len();
-        self.note(format!(
-            "call {number}: {} dials {target} ({:?} of {}): {:?}, reading {:?}",
-            self.label(call.from),
-            call.port,
-            self.label(call.to),
-            call.script.acts,
-            call.script.reading
-        ));
+        self.note(|stage| {
+            format!(
+                "call {number}: {} dials {target} ({:?} of {}): {:?}, reading {:?}",
+                stage.label(call.from),
+                call.port,
+                stage.label(call.to),
+                call.script.acts,
+                call.script.reading
+            )
+        });
         let app = self.world.call(from, target, call.script.clone());
         let stalls = call.script.reading != Reading::All || call.port == Port::Slow;
-        self.calls.push(Made { app, port: call.port, stalls });
+        self.calls.push(Made { app, from: call.from, to: call.to, port: call.port, stalls });
     }
 
     fn label(&self, number: usize) -> String {
-        if number < PODS { format!("p{number}") } else { "the machine".to_owned() }
+        if number < self.pods { format!("p{number}") } else { "the machine".to_owned() }
     }
 
     fn fault(&mut self, fault: &Fault) {
-        self.note(format!("fault: {fault:?}"));
+        self.note(|_| format!("fault: {fault:?}"));
         match fault {
             Fault::Blackhole { .. } | Fault::Heal => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
@@ -281,7 +299,7 @@ impl Stage {
     }
 
     fn heal(&mut self) {
-        self.note("heal: no faults from here on".to_owned());
+        self.note(|_| "heal: no faults from here on".to_owned());
         self.unclog();
         self.world.remove_policy("no");
         self.world.remove_policy("strict");
@@ -291,32 +309,52 @@ impl Stage {
             self.world.issuing(node, Issuing::After(Duration::from_millis(1)));
             self.world.resume(node);
         }
-        for pod in self.hosts.iter().copied().take(PODS).collect::<Vec<_>>() {
+        for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
-        // Servers too: of one that waits for more after a client's FIN, nobody can know that the client has gone since.
-        let clients = self.calls.iter().map(|made| made.app);
-        for app in clients.chain(self.world.served()).collect::<Vec<_>>() {
-            self.world.leave(app);
-        }
         self.world.run(RECOVERY);
+        for _ in 0..=self.calls.len() {
+            if !self.let_go() {
+                break;
+            }
+            self.world.run(SECOND);
+        }
         self.look();
     }
 
-    /// Everybody reaches everybody whose node is there, but for the machine.
+    /// Lets everybody leave. Servers too: of one that waits for more after a client's FIN, nobody can know that the client has
+    /// gone since; and whoever waited for its turn may reach a server only then. Says whether somebody was still there.
+    fn let_go(&mut self) -> bool {
+        let clients = self.calls.iter().map(|made| made.app);
+        let there: Vec<AppId> =
+            clients.chain(self.world.served()).filter(|app| !self.world.has_closed(*app)).collect();
+        there.iter().for_each(|app| self.world.leave(*app));
+        !there.is_empty()
+    }
+
+    /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
-        self.note("probe: everybody calls everybody".to_owned());
-        let there = |number: &usize| self.gone.is_none_or(|gone| number % self.nodes.len() != gone);
-        let pods: Vec<usize> = (0..PODS).filter(there).collect();
-        let mut calls = Vec::new();
-        for from in pods.iter().copied().chain([PODS]) {
-            for to in pods.iter().copied().filter(|to| *to != from) {
-                let (Some(source), Some(sink)) = (self.host(from), self.host(to)) else { continue };
-                let target = self.world.address(sink, Port::Echo.number());
-                calls.push((from, to, self.world.call(source, target, Script::send(PROBE))));
+        self.note(|_| "probe: those who called call again".to_owned());
+        let there = |number: usize| {
+            self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+        };
+        let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
+        let mut pairs: Vec<(usize, usize)> =
+            first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
+        for made in self.calls.iter().rev() {
+            let pair = (made.from, made.to);
+            if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) {
+                pairs.push(pair);
             }
         }
-        self.world.run(RECOVERY);
+        let mut calls = Vec::new();
+        for (from, to) in pairs {
+            let (Some(source), Some(sink)) = (self.host(from), self.host(to)) else { continue };
+            let target = self.world.address(sink, Port::Echo.number());
+            calls.push((from, to, self.world.call(source, target, Script::send(PROBE))));
+        }
+        let ended = |world: &World| calls.iter().all(|(.., app)| world.ended_at(*app).is_some());
+        self.world.run_until(RECOVERY, ended);
         for (from, to, app) in calls {
             self.probes.push(app);
             let saw = (self.world.seen(app), self.world.received(app));
@@ -355,128 +393,55 @@ impl Stage {
         self.seen.extend(seen);
     }
 
-    /// Takes what nodes have reported since into the story.
+    /// Takes in what nodes have reported since, and into the story if there is one.
     fn tell(&mut self) {
         let mut lines = Vec::new();
         for (number, (node, told)) in self.nodes.iter().zip(&mut self.told).enumerate() {
             let reports = self.world.reports(*node);
             let new = reports.get(*told..).unwrap_or_default();
             *told = reports.len();
-            see(new, &mut self.seen);
-            lines.extend(new.iter().map(|(at, event)| Line {
-                at: at.since(Time::START),
-                place: format!("node {number}"),
-                what: story::words(event),
-            }));
+            witness::see(new, &mut self.seen);
+            if self.story.is_some() {
+                lines.extend(new.iter().map(|(at, event)| Line {
+                    at: at.since(Time::START),
+                    place: format!("node {number}"),
+                    what: story::words(event),
+                }));
+            }
         }
-        lines.sort_by_key(|line| line.at);
-        self.story.append(&mut lines);
+        if let Some(story) = &mut self.story {
+            lines.sort_by_key(|line| line.at);
+            story.append(&mut lines);
+        }
     }
 
     fn hash(&self) -> u64 {
-        let mut hash = FNV_OFFSET;
-        let mut put = |word: u64| hash = word.to_le_bytes().into_iter().fold(hash, fnv);
+        let mut digest = Digest::default();
         for node in &self.nodes {
-            put(self.world.outcome(*node).hash());
+            self.world.outcome(*node).hash().hash(&mut digest);
             for (at, _) in self.world.reports(*node) {
-                put(nanos(at.since(Time::START)));
+                at.hash(&mut digest);
             }
         }
         let calls = self.calls.iter().map(|made| made.app).chain(self.probes.iter().copied());
         for app in calls.chain(self.world.served()) {
-            put(self.world.seen(app) as u64);
-            put(self.world.sent(app));
-            put(self.world.received(app));
-            put(self.world.ended_at(app).map_or(0, nanos));
+            (self.world.seen(app) as u64, self.world.sent(app)).hash(&mut digest);
+            (self.world.received(app), self.world.ended_at(app)).hash(&mut digest);
         }
-        hash
+        digest.finish()
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What listens.
 fn service(port: Port) -> Option<Serve> {
     let script = match port {
         Port::Echo => Script::echo(),
-        Port::Slow => Script::echo().reading(Reading::Slow(3000, Duration::from_millis(20))),
-        Port::Rude => Script::acts(&[Act::Receive(20_000), Act::Send(100), Act::Reset]),
-        Port::First => Script::acts(&[Act::Send(40_000), Act::Fin]),
+        Port::Slow => Script::echo().reading(Reading::Slow(1500, Duration::from_millis(20))),
+        Port::Rude => Script::acts(&[Act::Receive(4000), Act::Send(100), Act::Reset]),
+        Port::First => Script::acts(&[Act::Send(8000), Act::Fin]),
         Port::Silent => return Some(Serve::Silent),
         Port::Late => Script::acts(&[Act::AwaitEnd, Act::Pause(SECOND), Act::Send(LATE), Act::Fin]),
         Port::Closed => return None,
     };
     Some(Serve::Script(script))
-}
-
-/// Notes what reports of one node show.
-fn see(reports: &[(Time, Event)], seen: &mut BTreeSet<&'static str>) {
-    let mut together: BTreeMap<(Time, &'static str, SocketAddr, SocketAddr), usize> = BTreeMap::new();
-    for (at, event) in reports {
-        match event {
-            Event::Closed { connection, reason, .. } => {
-                seen.insert(name(reason));
-                seen.extend(shown(connection, reason));
-                if let (Some(hbone), Reporter::Source, Reason::Failed(fault)) =
-                    (connection.hbone, connection.reporter, reason)
-                {
-                    let source = SocketAddr::new(connection.source.ip(), 0);
-                    *together.entry((*at, group(fault), source, hbone)).or_default() += 1;
-                }
-            }
-            Event::TunnelClosed { fault, .. } => {
-                seen.insert(fault_name(fault));
-                seen.extend(stage_id(fault));
-            }
-            Event::Opened(_)
-            | Event::TunnelOpened { .. }
-            | Event::DryRun { .. }
-            | Event::HeadersIgnored { .. }
-            | Event::Misuse(_)
-            | Event::Drained => {}
-        }
-    }
-    seen.extend(
-        together
-            .into_iter()
-            .filter(|(_, count)| *count > 1)
-            .map(|((_, id, ..), _)| id)
-            .filter(|id| !id.is_empty()),
-    );
-}
-
-/// The id of the fault that two connections show which end so at one moment, of one source towards one proxy.
-fn group(fault: &fault::Fault) -> &'static str {
-    use fault::Stage::{Http2Preface, TcpConnect, TlsHandshake};
-    match fault {
-        fault::Fault::TunnelLost(_) => "D10",
-        fault::Fault::Io(_) | fault::Fault::Timeout(TcpConnect | TlsHandshake | Http2Preface) => "D8",
-        _ => "",
-    }
-}
-
-/// The ids of the faults that one connection's end shows.
-fn shown(connection: &Connection, reason: &Reason) -> Option<&'static str> {
-    match reason {
-        Reason::SourceReset | Reason::DestinationReset => Some("D4"),
-        Reason::Completed => None,
-        Reason::Failed(fault::Fault::Revoked(_)) => Some("C9"),
-        Reason::Failed(
-            fault::Fault::Io(IoFault::Refused) | fault::Fault::Timeout(fault::Stage::TcpConnect),
-        ) if connection.path != Path::Hbone || connection.reporter == Reporter::Destination => Some("D16"),
-        Reason::Failed(fault) => stage_id(fault),
-    }
-}
-
-fn stage_id(fault: &fault::Fault) -> Option<&'static str> {
-    match fault {
-        fault::Fault::Timeout(fault::Stage::TlsHandshake) => Some("D7"),
-        fault::Fault::Timeout(fault::Stage::Http2Preface | fault::Stage::ConnectResponse) => Some("D9"),
-        fault::Fault::Timeout(fault::Stage::Keepalive) => Some("D14"),
-        fault::Fault::Timeout(fault::Stage::Credential) => Some("C1"),
-        fault::Fault::TunnelLost(inner) => stage_id(inner),
-        _ => None,
-    }
 }

@@ -42,6 +42,7 @@ pub(super) fn words(event: &Event) -> String {
         Event::HeadersIgnored { peer, count } => format!("{count} headers of {peer} ignored"),
         Event::Misuse(what) => format!("misuse: {what}"),
         Event::Drained => "drained".to_owned(),
+        Event::WorkerRestarted { why, .. } => format!("worker restarted: {why}"),
     }
 }
 

@@ -15,8 +15,10 @@ fn the_version_is_the_first_byte() {
 #[test]
 fn the_expanded_bytes_last_for_every_round() {
     for seed in 0..200 {
-        let rounds = Scenario::of_seed(seed).rounds.len();
-        assert_eq!(rounds, 30, "seed {seed}");
+        let bytes = Scenario::bytes_of(seed);
+        let mut longer = bytes.clone();
+        longer.extend([77; 300]);
+        assert_eq!(Scenario::decode(&bytes), Scenario::decode(&longer), "seed {seed}");
     }
 }
 
@@ -24,7 +26,7 @@ fn the_expanded_bytes_last_for_every_round() {
 fn bytes_that_are_missing_make_a_short_scenario_that_runs() {
     let scenario = Scenario::decode(&[VERSION]).unwrap();
     assert_eq!(scenario.rounds.len(), 0);
-    let outcome = scenario.run(Depth::Laws);
+    let outcome = scenario.run(Depth::WHOLE);
     assert_eq!(outcome.violation, None);
     assert!(outcome.events > 100, "{}", outcome.events);
     assert!(outcome.seen.contains("completed"), "{:?}", outcome.seen);
@@ -40,7 +42,7 @@ fn a_broken_law_is_caught_and_told_with_what_led_to_it() {
     assert_eq!(violation.law(), "L3", "{}", violation.message);
     assert!(violation.message.contains("p0 does not reach p1"), "{}", violation.message);
     let last: Vec<String> = outcome.last().iter().map(ToString::to_string).collect();
-    assert_eq!(last.len(), LAST);
+    assert!(last.len() > 5 && last.len() <= LAST, "{last:?}");
     assert!(last.iter().any(|line| line.contains("timed out: ")), "{last:?}");
     assert!(last.last().is_some_and(|line| line.contains("VIOLATION L3")), "{last:?}");
 }
@@ -48,11 +50,11 @@ fn a_broken_law_is_caught_and_told_with_what_led_to_it() {
 #[test]
 fn every_engine_and_application_counts_in_the_hash() {
     let scenario = Scenario::of_seed(2);
-    let outcome = scenario.run(Depth::Again);
-    assert_eq!(scenario.run(Depth::Again).hash, outcome.hash);
+    let outcome = scenario.run(Depth::QUICK);
+    assert_eq!(scenario.run(Depth::QUICK).hash, outcome.hash);
     let mut other = scenario.clone();
     other.options.latency += Duration::from_nanos(1);
-    assert_ne!(other.run(Depth::Again).hash, outcome.hash);
+    assert_ne!(other.run(Depth::QUICK).hash, outcome.hash);
 }
 
 #[test]
@@ -84,9 +86,11 @@ quickcheck! {
         let mut all = vec![VERSION];
         all.extend(bytes);
         let scenario = Scenario::decode(&all).unwrap();
-        scenario.rounds.len() <= 30
+        let pods = scenario.options.pods;
+        scenario.rounds.len() <= plan::ROUNDS
             && (2..=3).contains(&scenario.options.nodes)
-            && scenario.rounds.iter().flat_map(|round| &round.calls).all(|call| call.from != call.to && call.to <= 5)
+            && (2..=5).contains(&pods)
+            && scenario.rounds.iter().flat_map(|round| &round.calls).all(|call| call.from != call.to && call.to <= pods)
     }
 
     fn a_prefix_begins_alike(seed: u64, length: usize) -> bool {

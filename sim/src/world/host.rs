@@ -33,13 +33,18 @@ impl Pod {
 impl World {
     /// Adds a pod that is in the mesh, with its facts known to all.
     pub fn pod(&mut self, node: NodeId, name: &str) -> Pod {
-        let pod = self.unknown_pod(node, name);
+        let pod = self.place(node, name);
         self.change(pod, |_| ());
         pod
     }
 
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
+        self.denials.blur();
+        self.place(node, name)
+    }
+
+    fn place(&mut self, node: NodeId, name: &str) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(10, 0, u8::try_from(node.0 + 1).expect("few nodes"), number));
         let spec = WorkloadSpec {
@@ -116,6 +121,7 @@ impl World {
         self.facts(&format!(
             "policies:\n- {{name: {name}, namespace: default, scope: Global, action: Deny, rules: [[[{{principals: [{{Exact: {principal}}}]}}]]]}}"
         ));
+        self.denied(name, source);
     }
 
     /// Denies whatever comes without an identity, as STRICT does (node.md row 69).
@@ -127,6 +133,7 @@ impl World {
 
     /// Removes a policy of the namespace `default`.
     pub fn remove_policy(&mut self, name: &str) {
+        self.denials.end(name);
         let mut delta = Delta::new();
         delta.remove_policy(PolicyKey::new("default", name));
         self.apply(delta);
@@ -159,6 +166,7 @@ impl World {
     }
 
     fn apply_apart(&mut self, node: NodeId, delta: Delta) {
+        self.denials.blur();
         let (snapshot, changed) = self.facts.apply(delta);
         let snapshot = Arc::new(snapshot);
         self.nodes[node.0].apart = Some(snapshot.clone());
@@ -167,6 +175,7 @@ impl World {
 
     /// Removes the facts of a pod.
     pub fn forget(&mut self, pod: Pod) {
+        self.denials.blur();
         let mut delta = Delta::new();
         delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
         self.apply(delta);
@@ -193,6 +202,7 @@ impl World {
     /// A node finishes what it has, until a deadline from now.
     pub fn drain(&mut self, node: NodeId, within: Duration) {
         let until = self.net.now.after(within);
+        self.nodes[node.0].drain_until.get_or_insert(until);
         self.input(node, Input::Drain { until });
     }
 

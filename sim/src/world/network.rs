@@ -11,6 +11,7 @@ use culvert_core::time::Time;
 
 use super::agenda::{Agenda, Happening};
 use super::app::AppId;
+use super::attacker::AttackerId;
 use super::node::NodeId;
 use culvert_core::engine::boundary::{Origin, SocketId};
 
@@ -49,6 +50,7 @@ pub(super) enum Segment {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Owner {
     App(AppId),
+    Attacker(AttackerId),
     /// Accepted by the kernel, not yet by the process, which is stopped.
     Backlog(NodeId, Origin),
     Nobody,
@@ -255,10 +257,17 @@ impl Network {
             };
         }
         let len = most.min(end.inbox.len());
-        for (to, from) in space.iter_mut().zip(end.inbox.drain(..len)) {
-            *to = from;
+        let (front, back) = end.inbox.as_slices();
+        let split = len.min(front.len());
+        space[..split].copy_from_slice(&front[..split]);
+        space[split..len].copy_from_slice(&back[..len - split]);
+        end.inbox.drain(..len);
+        // Whoever waited to write can do so now, if this is what it waited for.
+        let (free, enough) =
+            (self.capacity.saturating_sub(end.inbox.len() + end.in_flight), self.capacity / 4);
+        if free >= enough && free.saturating_sub(len) < enough {
+            self.woken.insert((id, side.other()));
         }
-        self.woken.insert((id, side.other()));
         Ok(len)
     }
 
@@ -267,13 +276,19 @@ impl Network {
         if wire.end(side).reset {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        let to = wire.end(side.other());
-        let room = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
-        if room == 0 {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match self.space(wire.end(side.other())) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            room => Ok(self.put(id, side, slices, room)),
         }
+    }
+
+    /// Sends off a part of what there is room for.
+    fn put(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>], room: usize) -> usize {
         let most = self.chopped(room);
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(most).collect();
+        let mut bytes = Vec::new();
+        for slice in slices {
+            bytes.extend_from_slice(slice.get(..most - bytes.len()).unwrap_or(slice));
+        }
         let len = bytes.len();
         if let Some(wire) = self.wires.get_mut(&id) {
             wire.end_mut(side.other()).in_flight += len;
@@ -282,25 +297,31 @@ impl Network {
         if self.chop.is_some() {
             self.woken.insert((id, side));
         }
-        Ok(len)
+        len
     }
 
     /// How many bytes can be written at once.
     pub(super) fn room(&self, id: WireId, side: Side) -> usize {
         self.wires.get(&id).map_or(0, |wire| {
-            let to = wire.end(side.other());
-            if wire.end(side).reset {
-                return usize::MAX;
-            }
-            self.capacity.saturating_sub(to.inbox.len() + to.in_flight)
+            if wire.end(side).reset { usize::MAX } else { self.space(wire.end(side.other())) }
         })
+    }
+
+    /// What can be written towards an end: nothing until a fair part of its buffer is free, as with kernels, which do not wake
+    /// a writer for every byte that is read.
+    fn space(&self, to: &End) -> usize {
+        let free = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
+        if free < self.capacity / 4 { 0 } else { free }
     }
 
     /// Writes all of it, for which there is room.
     pub(super) fn write_whole(&mut self, id: WireId, side: Side, bytes: &[u8]) -> io::Result<()> {
+        if self.wires.get(&id).is_none_or(|wire| wire.end(side).reset) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            done += self.write(id, side, &[IoSlice::new(rest)])?;
+            done += self.put(id, side, &[IoSlice::new(rest)], rest.len());
         }
         Ok(())
     }
@@ -400,7 +421,11 @@ impl Network {
                     Owner::Node(owner, _) | Owner::Backlog(owner, _) if owner == node => {
                         ends.push((*id, side))
                     }
-                    Owner::App(_) | Owner::Backlog(..) | Owner::Node(..) | Owner::Nobody => {}
+                    Owner::App(_)
+                    | Owner::Attacker(_)
+                    | Owner::Backlog(..)
+                    | Owner::Node(..)
+                    | Owner::Nobody => {}
                 }
             }
         }

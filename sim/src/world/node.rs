@@ -5,16 +5,18 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{CloseMode, Input, Output, SocketId};
-use culvert_core::engine::pump::{Budget, Socket, pump};
-use culvert_core::engine::{Config, Engine};
+use culvert_core::engine::pump::{Budget, Socket};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use super::machine::Machine;
 use super::network::{Network, Side, WireId};
 use super::recording::{Outcome, Recording, Step};
 use crate::crypto::random::with_stream;
+use crate::liar::Liar;
 use culvert_core::seed::Draws;
 
 /// A node of the world.
@@ -48,7 +50,7 @@ const RELAY: usize = 16 << 10;
 
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) engine: Engine,
+    pub(super) engine: Machine,
     pub(super) limits: culvert_core::limit::Limits,
     draws: Draws,
     pub(super) sockets: BTreeMap<SocketId, (WireId, Side)>,
@@ -62,7 +64,9 @@ pub(super) struct Node {
     pub(super) lag: Duration,
     pub(super) stopped: bool,
     pub(super) killed: bool,
-    pub(super) recording: Recording,
+    pub(super) recording: Option<Recording>,
+    /// How many inputs the engine took.
+    pub(super) inputs: usize,
     pub(super) outcome: Outcome,
     pub(super) reports: Vec<(Time, Event)>,
     /// What the engine wants of the world beyond its own sockets.
@@ -70,6 +74,7 @@ pub(super) struct Node {
     /// Redirected connections accepted, by peer and original target, to be balanced by reports.
     pub(super) accepted: BTreeMap<(SocketAddr, SocketAddr), usize>,
     pub(super) joins: usize,
+    pub(super) drain_until: Option<Time>,
     /// Facts that this node has and others do not.
     pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
 }
@@ -80,11 +85,16 @@ impl Node {
         snapshot: std::sync::Arc<culvert_core::mesh::Snapshot>,
         now: Now,
         draws: Draws,
+        recorded: bool,
+        liar: Option<Liar>,
     ) -> Node {
+        let recording =
+            recorded.then(|| Recording::new(config.clone(), snapshot.clone(), now, draws.clone()));
         Node {
             limits: config.limits.clone(),
-            recording: Recording::new(config.clone(), snapshot.clone(), now, draws.clone()),
-            engine: Engine::new(config, snapshot, now),
+            recording,
+            inputs: 0,
+            engine: Machine::new(config, snapshot, now, liar),
             draws,
             sockets: BTreeMap::new(),
             joined: BTreeMap::new(),
@@ -95,11 +105,12 @@ impl Node {
             lag: Duration::ZERO,
             stopped: false,
             killed: false,
-            outcome: Outcome::default(),
+            outcome: Outcome::new(recorded),
             reports: Vec::new(),
             wants: Vec::new(),
             accepted: BTreeMap::new(),
             joins: 0,
+            drain_until: None,
             apart: None,
         }
     }
@@ -114,10 +125,17 @@ impl Node {
     }
 
     pub(super) fn input(&mut self, net: &mut Network, now: Now, input: Input) {
-        self.recording.steps.push(Step::Input(now, input.clone()));
+        self.record(|| Step::Input(now, input.clone()));
         let engine = &mut self.engine;
         with_stream(&mut self.draws, || engine.handle_input(now, input));
         self.effects(net);
+    }
+
+    fn record(&mut self, step: impl FnOnce() -> Step) {
+        self.inputs += 1;
+        if let Some(recording) = &mut self.recording {
+            recording.steps.push(step());
+        }
     }
 
     pub(super) fn accept(
@@ -127,7 +145,7 @@ impl Node {
         origin: culvert_core::engine::boundary::Origin,
         wire: WireId,
     ) -> SocketId {
-        self.recording.steps.push(Step::Accept(now, origin));
+        self.record(|| Step::Accept(now, origin));
         if let Some(original) = origin.original {
             *self.accepted.entry((origin.peer, original)).or_default() += 1;
         }
@@ -153,16 +171,17 @@ impl Node {
                 side,
                 id,
                 now,
-                steps: &mut self.recording.steps,
+                steps: self.recording.as_mut().map(|recording| &mut recording.steps),
+                inputs: &mut self.inputs,
                 outcome: &mut self.outcome,
                 broken: &mut broken,
             };
             let engine = &mut self.engine;
             let mut budget = Budget::bytes(TURN);
-            with_stream(&mut self.draws, || pump(engine, id, now, &mut socket, &mut budget))
+            with_stream(&mut self.draws, || engine.pump(id, now, &mut socket, &mut budget))
         };
         if let Some(fault) = broken {
-            self.recording.steps.push(Step::Input(now, Input::Failed { socket: id, fault }));
+            self.record(|| Step::Input(now, Input::Failed { socket: id, fault }));
         }
         if readiness.more {
             self.ready.insert(id);
@@ -173,7 +192,7 @@ impl Node {
     /// What the kernel does for a joined pair, one way.
     fn relay(&mut self, net: &mut Network, now: Now, from: SocketId, to: SocketId) {
         let mut space = [0; RELAY];
-        let wanted = |outcome: &Outcome| matches!(outcome.interest.get(&from), Some(Output::Interest { interest, .. }) if interest.read);
+        let wanted = |outcome: &Outcome| outcome.interest.get(&from).is_some_and(|interest| interest.read);
         while self.joined.get(&from) == Some(&to) && wanted(&self.outcome) {
             let (Some(&(source, near)), Some(&(sink, far))) =
                 (self.sockets.get(&from), self.sockets.get(&to))
@@ -221,7 +240,7 @@ impl Node {
         loop {
             let engine = &mut self.engine;
             let Some(output) = with_stream(&mut self.draws, || engine.poll_output()) else { return };
-            self.outcome.take(output.clone());
+            self.outcome.take(&output);
             match output {
                 Output::Interest { socket, interest } => {
                     if interest.read || interest.write {
@@ -287,24 +306,34 @@ struct Wired<'a> {
     side: Side,
     id: SocketId,
     now: Now,
-    steps: &'a mut Vec<Step>,
+    steps: Option<&'a mut Vec<Step>>,
+    inputs: &'a mut usize,
     outcome: &'a mut Outcome,
     broken: &'a mut Option<IoFault>,
+}
+
+impl Wired<'_> {
+    fn record(&mut self, step: impl FnOnce() -> Step) {
+        *self.inputs += 1;
+        if let Some(steps) = &mut self.steps {
+            steps.push(step());
+        }
+    }
 }
 
 impl Socket for Wired<'_> {
     fn try_read(&mut self, space: &mut [u8]) -> io::Result<usize> {
         let result = self.net.read(self.wire, self.side, space);
+        let (socket, now) = (self.id, self.now);
         match &result {
-            Ok(0) => self.steps.push(Step::Input(self.now, Input::ReadEnd { socket: self.id })),
+            Ok(0) => self.record(|| Step::Input(now, Input::ReadEnd { socket })),
             Ok(len) => {
-                let bytes = space.get(..*len).unwrap_or_default().to_vec();
-                self.steps.push(Step::Read(self.now, self.id, bytes));
+                self.record(|| Step::Read(now, socket, space.get(..*len).unwrap_or_default().to_vec()));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 let fault = IoFault::from_error(error);
-                self.steps.push(Step::Input(self.now, Input::Failed { socket: self.id, fault }));
+                self.record(|| Step::Input(now, Input::Failed { socket, fault }));
             }
         }
         result
@@ -312,17 +341,16 @@ impl Socket for Wired<'_> {
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let result = self.net.write(self.wire, self.side, slices);
+        let (socket, now) = (self.id, self.now);
         match &result {
             Ok(len) => {
-                self.outcome.wrote(self.id, slices.iter().flat_map(|slice| slice.iter().copied()).take(*len));
-                self.steps.push(Step::Wrote(self.now, self.id, *len));
+                self.outcome.wrote(socket, slices, *len);
+                self.record(|| Step::Wrote(now, socket, *len));
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.steps.push(Step::Offered(self.id));
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.record(|| Step::Offered(socket)),
             // The pump reads what is left before it tells of this.
             Err(error) => {
-                self.steps.push(Step::Offered(self.id));
+                self.record(|| Step::Offered(socket));
                 *self.broken = Some(IoFault::from_error(error));
             }
         }

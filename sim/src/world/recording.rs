@@ -1,15 +1,22 @@
 //! What went into an engine, byte for byte, and its replay into a fresh one.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::io::IoSlice;
 use std::sync::Arc;
 
-use culvert_core::engine::boundary::{Input, Origin, Output, Slices, SocketId};
+use culvert_core::engine::boundary::{Input, Interest, Origin, Output, Slices, SocketId};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::mesh::Snapshot;
 use culvert_core::seed::Draws;
 use culvert_core::time::Now;
 
+use super::digest::Digest;
 use crate::crypto::random::with_stream;
+use crate::crypto::sponge::Sponge;
+
+/// The purpose of what is absorbed of written bytes.
+const WRITTEN: u64 = 0x7772;
 
 /// One thing that went in.
 #[derive(Clone, Debug)]
@@ -51,56 +58,63 @@ pub enum Polling {
 /// What came out of an engine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
-    /// All outputs but interest, in order.
+    /// All outputs but interest, in order; none where only their digest is kept.
     pub outputs: Vec<Output>,
     /// The last interest of each socket.
-    pub interest: BTreeMap<SocketId, Output>,
-    /// A hash of the bytes written, for each socket.
-    pub written: BTreeMap<SocketId, u64>,
+    pub interest: BTreeMap<SocketId, Interest>,
     /// Steps that the engine did not permit: none where it got what was recorded of its like.
     pub refused: usize,
+    /// What was written, for each socket.
+    written: BTreeMap<SocketId, Sponge>,
+    digest: Digest,
+    /// Whether outputs are kept, not only their digest.
+    whole: bool,
 }
 
 impl Outcome {
-    pub(super) fn take(&mut self, output: Output) {
-        match &output {
-            Output::Interest { socket, .. } => {
-                self.interest.insert(*socket, output);
-            }
-            Output::Connect { .. }
-            | Output::Join { .. }
-            | Output::NeedCredential(_)
-            | Output::Finish { .. }
-            | Output::Close { .. }
-            | Output::Report(_) => {
-                if let Output::Close { socket, .. } = &output {
-                    self.interest.remove(socket);
-                }
-                self.outputs.push(output);
-            }
+    pub(super) fn new(whole: bool) -> Outcome {
+        Outcome { whole, ..Outcome::default() }
+    }
+
+    pub(super) fn take(&mut self, output: &Output) {
+        if let Output::Interest { socket, interest } = output {
+            self.interest.insert(*socket, *interest);
+            return;
+        }
+        if let Output::Close { socket, .. } = output {
+            self.interest.remove(socket);
+        }
+        self.digest.output(output);
+        if self.whole {
+            self.outputs.push(output.clone());
         }
     }
 
-    pub(super) fn wrote(&mut self, socket: SocketId, bytes: impl Iterator<Item = u8>) {
-        let hash = self.written.entry(socket).or_insert(FNV_OFFSET);
-        for byte in bytes {
-            *hash = fnv(*hash, byte);
+    pub(super) fn wrote(&mut self, socket: SocketId, slices: &[IoSlice<'_>], len: usize) {
+        let written = self.written.entry(socket).or_insert_with(|| Sponge::new(WRITTEN));
+        let mut left = len;
+        for slice in slices {
+            let part = slice.get(..left).unwrap_or(slice);
+            written.absorb(part);
+            left -= part.len();
         }
+    }
+
+    /// Whether the same bytes were written to the same sockets.
+    pub(super) fn wrote_as(&self, other: &Outcome) -> bool {
+        self.written == other.written
     }
 
     /// One number for all of it: equal in every process for equal outcomes.
     pub fn hash(&self) -> u64 {
-        let text = format!("{:?} {:?} {}", self.outputs, self.written, self.refused);
-        text.bytes().fold(FNV_OFFSET, fnv)
+        let mut digest = self.digest.clone();
+        for (socket, written) in &self.written {
+            socket.hash(&mut digest);
+            written.words::<1>().hash(&mut digest);
+        }
+        self.refused.hash(&mut digest);
+        digest.finish()
     }
-}
-
-/// Where every hash begins.
-pub(crate) const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// One byte more of a hash: FNV-1a, the same in every process.
-pub(crate) fn fnv(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
 impl Recording {
@@ -112,7 +126,7 @@ impl Recording {
     pub fn replay(&self, polling: Polling) -> Outcome {
         let mut draws = self.draws.clone();
         let mut engine = Engine::new(self.config.clone(), self.snapshot.clone(), self.start);
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome::new(true);
         for (count, step) in self.steps.iter().enumerate() {
             with_stream(&mut draws, || take_step(&mut engine, step, &mut outcome));
             let due = match polling {
@@ -131,7 +145,7 @@ impl Recording {
 
 fn drain(engine: &mut Engine, outcome: &mut Outcome) {
     while let Some(output) = engine.poll_output() {
-        outcome.take(output);
+        outcome.take(&output);
     }
 }
 
@@ -156,9 +170,8 @@ fn take_step(engine: &mut Engine, step: &Step, outcome: &mut Outcome) {
             if offered < *len {
                 outcome.refused += 1;
             }
-            let bytes = slices.as_slice().iter().flat_map(|slice| slice.iter().copied()).take(*len);
-            outcome.wrote(*socket, bytes);
             let len = offered.min(*len);
+            outcome.wrote(*socket, slices.as_slice(), len);
             engine.handle_input(*now, Input::Wrote { socket: *socket, len });
         }
     }

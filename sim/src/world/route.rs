@@ -74,6 +74,7 @@ impl World {
     pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
         let now = self.now().wall;
         let end = WallTime::from_unix_secs(now.as_unix_secs() + self.lifetime.as_secs());
+        self.issued.insert((node, id.clone()));
         let credential = self.authority.issue(&id, now, end).expect("validity ends after it begins");
         self.input(node, Input::Credential { id, outcome: Ok(credential) });
     }
@@ -176,6 +177,11 @@ impl World {
                     }
                 }
                 self.apps.ready.insert(app);
+            }
+            Owner::Attacker(attacker) => {
+                let seen = if outcome.is_ok() { Seen::Open } else { Seen::Refused };
+                self.attackers[attacker.0].seen = seen;
+                self.busy.insert(attacker);
             }
             Owner::Node(node, socket) => {
                 let input = match outcome {

@@ -182,6 +182,22 @@ fn a_drain_that_begins_while_a_tunnel_is_dialled_ends_with_its_connections() {
 }
 
 #[test]
+fn what_comes_after_a_drain_was_said_to_be_over_ends_at_its_deadline() {
+    for kind in KINDS {
+        let Pair { mut world, near, a, b, .. } = kind.pair(21);
+        let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+        world.drain(near, 5 * SECOND);
+        assert!(is_drained(&world, near), "{kind:?}");
+        let call = world.call(a, there, Script::keep(1000));
+        world.run(4_900 * MILLI);
+        assert_eq!(world.seen(call), Seen::Open, "{kind:?}");
+        world.run(200 * MILLI);
+        assert_eq!(world.seen(call), Seen::Reset, "{kind:?}");
+        world.finish();
+    }
+}
+
+#[test]
 fn what_is_left_at_the_drain_deadline_is_reset() {
     for kind in KINDS {
         let Pair { mut world, near, a, b, .. } = kind.pair(11);
@@ -274,6 +290,8 @@ fn bytes_put_off_the_idle_timers() {
     let call = world.call(a, there, Script::acts(&acts));
     world.run(79 * SECOND);
     assert_eq!((world.seen(call), world.received(call)), (Seen::Open, 1000));
+    world.run(5 * SECOND);
+    assert_eq!(world.seen(call), Seen::Reset, "the last byte is ten seconds ago");
     world.finish();
 }
 

@@ -2,8 +2,11 @@
 
 mod abort;
 mod arrival;
+mod attacker;
 mod dial;
 mod ending;
+mod interest;
+mod liar;
 mod memory;
 mod mesh;
 mod policy;

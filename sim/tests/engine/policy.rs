@@ -8,7 +8,7 @@ use culvert_core::policy::Denial;
 use culvert_core::telemetry::Reason;
 use culvert_sim::world::{Act, Script, Seen, Serve, World};
 
-use crate::mesh::{KINDS, Kind, Pair, SECOND, faults, two_nodes};
+use crate::mesh::{KINDS, Kind, Pair, SECOND, faults, two_nodes, two_nodes_with};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -103,7 +103,7 @@ fn a_change_of_policy_spares_those_that_it_permits() {
 
 #[test]
 fn many_live_connections_are_judged_in_budgeted_turns_and_all_end() {
-    let Pair { mut world, far, a, b, .. } = two_nodes(6);
+    let Pair { mut world, far, a, b, .. } = two_nodes_with(6, |limits| limits.judgements_per_turn = 7);
     let echo = world.serve(b, 8080, Serve::Script(Script::echo()));
     let calls: Vec<_> = (0..300).map(|_| world.call(a, echo, Script::keep(100))).collect();
     world.run(SECOND);
@@ -179,10 +179,12 @@ fn a_live_connection_ends_where_a_policy_stays_missing() {
         let call = world.call(a, echo, Script::keep(1000));
         world.run(500 * MILLI);
         world.change(b, |spec| spec.authorization_policies = vec![PolicyKey::new("default", "later")]);
-        world.run(1_900 * MILLI);
+        world.run(1_500 * MILLI);
+        world.change(b, |spec| spec.workload_name = "again".into());
+        world.run(400 * MILLI);
         assert_eq!(world.seen(call), Seen::Open, "{kind:?}");
         world.run(200 * MILLI);
-        assert_eq!(world.seen(call), Seen::Reset, "{kind:?}");
+        assert_eq!(world.seen(call), Seen::Reset, "two seconds from the first change, {kind:?}");
         assert!(matches!(faults(&world, far)[..], [Fault::Revoked(Denial::Missing(_))]), "{kind:?}");
         world.finish();
     }
@@ -202,6 +204,24 @@ fn a_dial_under_way_keeps_its_deadline_while_a_policy_comes_and_goes() {
     world.run(2 * SECOND);
     assert_eq!(faults(&world, far).len(), 1);
     world.finish();
+}
+
+#[test]
+fn a_change_of_policy_ends_dials_under_way_at_once() {
+    for kind in [Kind::Tunnel, Kind::Joined, Kind::Incoming] {
+        let Pair { mut world, a, b, far, .. } = kind.pair(17);
+        let silent = world.serve(b, 8080, Serve::Silent);
+        world.call_in_vain(a, silent, Script::send(1000));
+        world.run(SECOND);
+        assert_eq!(world.reasons(far), [], "{kind:?}");
+        if kind == Kind::Incoming {
+            world.strict();
+        } else {
+            world.deny("no-a", a);
+        }
+        assert!(matches!(faults(&world, far)[..], [Fault::Denied(Denial::Rule(_))]), "{kind:?}");
+        world.finish();
+    }
 }
 
 #[test]

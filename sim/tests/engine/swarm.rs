@@ -5,7 +5,7 @@ use culvert_sim::scenario::{Depth, Scenario};
 fn run(seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let scenario = Scenario::of_seed(seed);
-        let outcome = scenario.run(Depth::Laws);
+        let outcome = scenario.run(Depth::WHOLE);
         if let Some(violation) = &outcome.violation {
             let story: Vec<String> = outcome.last().iter().map(ToString::to_string).collect();
             panic!("seed {seed}: {}\n{scenario}\n{}", violation.message, story.join("\n"));

@@ -38,6 +38,8 @@ pub struct NodeSetup {
     pub workers: usize,
     /// Where credentials come from.
     pub certificates: Certificates,
+    /// A connection that is opened to this destination panics the worker that says so.
+    pub deadly: Option<SocketAddr>,
 }
 
 impl NodeSetup {
@@ -51,6 +53,7 @@ impl NodeSetup {
             limits: Limits::default(),
             workers: 1,
             certificates: certificates.clone(),
+            deadly: None,
         }
     }
 
@@ -114,7 +117,7 @@ impl NodeSetup {
 
     fn run(&self, pods: Vec<PodConfig>, redirected: bool) -> TestNode {
         let events = Events::default();
-        let record = events.clone();
+        let (record, deadly) = (events.clone(), self.deadly);
         let config = NodeConfig {
             pods,
             workers: self.workers,
@@ -127,7 +130,11 @@ impl NodeSetup {
             mark: redirected.then_some(EXEMPT_MARK),
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),
-            on_event: Arc::new(move |_, event| record.push(event.clone())),
+            on_event: Arc::new(move |worker, event| {
+                record.push(worker, event.clone());
+                let killed = matches!(event, Event::Opened(c) if Some(c.destination) == deadly);
+                assert!(!killed, "the worker dies as the test asked it to");
+            }),
             on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
         };
         TestNode { node: Node::start(config, self.mesh.snapshot()).unwrap(), events }
@@ -178,18 +185,26 @@ pub struct CulvertProcess {
     _dir: tempfile::TempDir,
 }
 
+/// An event, and the number of the worker that reported it.
+type Reported = (usize, Event);
+
 /// Everything that a node reported, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Events(Arc<(Mutex<Vec<Event>>, Condvar)>);
+pub struct Events(Arc<(Mutex<Vec<Reported>>, Condvar)>);
 
 impl Events {
-    fn push(&self, event: Event) {
-        self.0.0.lock().unwrap().push(event);
+    fn push(&self, worker: usize, event: Event) {
+        self.0.0.lock().unwrap().push((worker, event));
         self.0.1.notify_all();
     }
 
     /// Those so far.
     pub fn all(&self) -> Vec<Event> {
+        self.by_worker().into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// Those so far, each with the number of the worker that reported it.
+    pub fn by_worker(&self) -> Vec<Reported> {
         self.0.0.lock().unwrap().clone()
     }
 
@@ -209,7 +224,7 @@ impl Events {
     pub fn wait_for(&self, count: usize, wanted: impl Fn(&Event) -> bool) {
         let until = Instant::now() + PATIENCE;
         let mut events = self.0.0.lock().unwrap();
-        while events.iter().filter(|event| wanted(event)).count() < count {
+        while events.iter().filter(|(_, event)| wanted(event)).count() < count {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the event that was waited for did not come: {events:#?}");
             events = self.0.1.wait_timeout(events, left).unwrap().0;

@@ -8,3 +8,4 @@ mod exhaustion;
 mod isolation;
 mod pair;
 mod tunnel;
+mod worker;

@@ -4,9 +4,10 @@ use super::{TunnelId, TunnelPhase};
 use crate::engine::Engine;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
+use crate::lies::Lies;
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn start_keepalive(&mut self, now: Now, id: TunnelId) {
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.ping_interval));
     }
@@ -15,6 +16,7 @@ impl Engine {
     pub(super) fn keepalive(&mut self, now: Now, id: TunnelId) {
         let limits = self.config.limits.clone();
         let Some(entry) = self.tunnels.get_mut(id).filter(|t| t.phase == TunnelPhase::Open) else { return };
+        planted!(PeerNeverDead => entry.ping_sent = None);
         if let Some(sent) = entry.ping_sent {
             let dead = sent.after(limits.ping_timeout);
             if dead <= now.time {

@@ -9,10 +9,11 @@ use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
 use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
 use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
+use crate::lies::Lies;
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     pub(super) fn mux_event(&mut self, now: Now, id: TunnelId, event: MuxEvent) {
         match event {
             MuxEvent::Request { stream, request, ignored } => {
@@ -112,6 +113,9 @@ impl Engine {
         let mux = entry.tunnel.mux();
         let own = self.config.limits.streams_per_tunnel.saturating_sub(mux.open_streams());
         let room = own.min(mux.room());
+        planted!(FullForEver => if entry.room == 0 && !entry.streams.is_empty() {
+            return;
+        });
         if room == entry.room && room != 0 {
             return;
         }
@@ -143,12 +147,19 @@ impl Engine {
         });
         // An id of zeros is none (W3C Trace Context section 3.2.2.3).
         let high = u128::from(self.trace_draws.next_u64()) << 64;
+        planted!(AmbientTrace, high = high ^ (u128::from(crate::planted::count()) << 64));
         let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
         let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
         request.trace = Some(TraceParent { trace, parent, flags: 0 });
+        let request = request.to_http().map(|mut request| {
+            self.lies.request(&mut request);
+            request
+        });
         let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
         self.dirty_tunnels.insert(tunnel);
-        match entry.tunnel.mux_mut().connect(&request) {
+        let opened =
+            request.map_err(MuxRefusal::Malformed).and_then(|request| entry.tunnel.mux_mut().open(request));
+        match opened {
             Ok(stream) => {
                 entry.streams.insert(stream, (id, Side::Far));
                 entry.room = entry.room.saturating_sub(1);
@@ -214,6 +225,7 @@ impl Engine {
         let fault = Fault::Timeout(Stage::ConnectResponse);
         self.retire_tunnel(now, tunnel);
         let silent = self.tunnels.get(tunnel).is_some_and(|t| t.last_received < sent);
+        planted!(TimeoutTellsOne, silent = false);
         let mut failed = vec![id];
         if silent && let Some(entry) = self.tunnels.get(tunnel) {
             failed.extend(entry.streams.values().map(|(flow, _)| *flow).filter(|other| {

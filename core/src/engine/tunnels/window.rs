@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{TunnelId, TunnelPhase};
 use crate::engine::Engine;
+use crate::lies::Lies;
 use crate::time::{Now, Time};
 
 /// Streams that may have a wide window at once: what they hold together stays below what many hold of the usual one.
@@ -26,7 +27,7 @@ impl Window {
     pub(super) const USUAL: Window = Window { wide: false, passed: 0, since: Time::START };
 }
 
-impl Engine {
+impl<L: Lies> Engine<L> {
     /// Counts what applications took. What only arrives says nothing: whoever does not read has no use for more.
     pub(in crate::engine) fn count_passed(&mut self, now: Now, id: TunnelId, len: usize) {
         let Some(entry) = self.tunnels.get_mut(id) else { return };

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::Ping;
+use http::Request;
 
 use super::event::{MuxFault, MuxRefusal, StreamId};
 use super::session::Session;
@@ -19,7 +20,12 @@ impl Mux {
     /// request has no text.
     pub fn connect(&mut self, request: &ConnectRequest) -> Result<StreamId, MuxRefusal> {
         self.touched = true;
-        let http = request.to_http().map_err(MuxRefusal::Malformed)?;
+        self.open(request.to_http().map_err(MuxRefusal::Malformed)?)
+    }
+
+    /// As [`connect`](Mux::connect), with a request in the terms of HTTP.
+    pub(crate) fn open(&mut self, request: Request<()>) -> Result<StreamId, MuxRefusal> {
+        self.touched = true;
         if !self.takes_streams() {
             return Err(MuxRefusal::Closing);
         }
@@ -34,7 +40,7 @@ impl Mux {
             Poll::Ready(Err(_)) => return Err(MuxRefusal::Closing),
             Poll::Pending => return Err(MuxRefusal::Full),
         }
-        let (response, send) = requests.send_request(http, false).map_err(|_| MuxRefusal::Closing)?;
+        let (response, send) = requests.send_request(request, false).map_err(|_| MuxRefusal::Closing)?;
         let stream = Stream::requested(&self.ready, response, send);
         let id = stream.id();
         stream.wake.mark();
@@ -145,6 +151,7 @@ impl Mux {
             stream.reset(code);
             self.books.cancels += 1;
         }
+        planted!(StreamSlotLeaks => self.books.live += 1);
         self.books.over(&mut stream);
         self.books.detach(&mut stream);
         self.books.forget(&mut stream);

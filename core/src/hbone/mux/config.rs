@@ -38,7 +38,7 @@ pub struct MuxConfig {
     pub output_high: usize,
     /// Bytes of a stream above which [`send`](super::Mux::send) takes no more, in bytes. 256 KiB.
     pub stream_queue_high: usize,
-    /// Bytes of a stream at which it is writable again, in bytes. 64 KiB.
+    /// Bytes of a stream at which it is writable again, in bytes; half of `stream_queue_high` where that is less. 64 KiB.
     pub stream_queue_low: usize,
     /// Bytes of a stream that h2 holds of those, in bytes: four full frames keep every stream in h2's rotation busy.
     pub stream_send_buffer: usize,
@@ -88,6 +88,13 @@ impl Default for MuxConfig {
 const REMEMBER_RESETS: Duration = Duration::MAX;
 
 impl MuxConfig {
+    /// Bytes of a stream at which it is writable again: always fewer than those at which it is full, or it would be called
+    /// writable while it is full, and never again.
+    pub(super) fn writable_at(&self) -> usize {
+        planted!(WritableTooLate => return self.stream_queue_low);
+        self.stream_queue_low.min(self.stream_queue_high / 2)
+    }
+
     pub(super) fn client_builder(&self) -> client::Builder {
         let mut builder = client::Builder::new();
         builder

@@ -78,6 +78,7 @@ impl Mux {
     /// Tells what was seen in passing: SETTINGS and GOAWAY.
     fn look(&mut self) {
         let seen = self.pipe.seen();
+        planted!(LoweredWindowStalls, seen = super::watch::Seen { acknowledged: false, ..seen });
         self.settings_seen |= seen.settings;
         if seen.acknowledged {
             // A lower window may leave the peer with nothing to send and all that it sent released before, so that no
@@ -132,7 +133,8 @@ impl Mux {
         if let Err(cause) = outcome {
             return self.cut(number, cause);
         }
-        if stream.full && stream.unsent() <= self.config.stream_queue_low {
+        planted!(WritableNotTold => stream.full = false);
+        if stream.full && stream.unsent() <= self.config.writable_at() {
             stream.full = false;
             self.events.push(MuxEvent::Writable { stream: stream.id() });
         }
@@ -182,6 +184,7 @@ impl Mux {
     /// the others; true if h2 has something to do.
     fn set_windows(&mut self) -> bool {
         let (credit, base) = (self.books.credit, self.config.connection_window as usize);
+        planted!(ConnectionWindowFixed, credit = 0);
         let moved = credit.abs_diff(self.applied);
         // An eighth of the base is not worth a frame of its own.
         let due = moved > 0 && (credit == 0 || moved >= base / 8);

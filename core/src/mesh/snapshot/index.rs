@@ -58,6 +58,7 @@ pub(super) fn unclaim<K: Ord, T>(
     item: &T,
     order: fn(&T, &T) -> Ordering,
 ) {
+    planted!(RemovedStaysIndexed => return);
     let Some(claims) = index.get(&key) else { return };
     let left: Vec<Arc<T>> =
         claims.iter().filter(|known| order(known, item) != Ordering::Equal).cloned().collect();

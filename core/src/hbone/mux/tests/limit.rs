@@ -1,6 +1,6 @@
 //! Windows, limits and what they bound.
 
-use super::pair::{Pair, target};
+use super::pair::{Pair, payload, target};
 use crate::hbone::connect::ConnectResponse;
 use crate::hbone::mux::{MuxConfig, MuxRefusal, NO_ERROR};
 
@@ -48,6 +48,28 @@ fn tiny_windows_only_slow_things_down() {
         pair.transfer(stream, true, 0, 500);
         pair.transfer(stream, false, 0, 500);
         assert_eq!((pair.server.received[&stream], pair.client.received[&stream]), (500, 500));
+    }
+}
+
+/// However small its queue, a stream that was full is called writable when it is not full any more, and not before.
+#[test]
+fn a_short_queue_becomes_writable_again() {
+    for high in [1, 2, 1000, 64 << 10] {
+        let short = MuxConfig { stream_queue_high: high, ..MuxConfig::default() };
+        let mut pair = Pair::new(&short, &small_windows(100, 65_535));
+        let stream = pair.open();
+        pair.server.stalled.insert(stream);
+        let mut sent = 0;
+        while pair.client.mux.send(stream, payload(stream, true, sent, 400)).is_ok() {
+            sent += 400;
+        }
+        pair.settle();
+        assert!(pair.client.mux.queued(stream) >= high.min(sent - 100));
+        assert!(!pair.client.writable.contains(&stream), "{high}: of a queue that is full");
+        pair.server.unstall(stream);
+        pair.settle();
+        assert!(pair.client.writable.contains(&stream), "{high}: of one that is empty");
+        assert_eq!(pair.client.mux.queued(stream), 0);
     }
 }
 
