@@ -9,7 +9,6 @@ mod figure;
 mod load;
 mod path;
 mod server;
-pub(crate) mod usage;
 
 use std::future::Future;
 use std::io;
@@ -21,6 +20,7 @@ use clap::ValueEnum;
 use crate::args::{Against, BenchArgs, Load};
 use crate::demo::runner::Interrupt;
 use crate::failure::Failure;
+use crate::usage;
 use crate::signal;
 use envoy::Envoy;
 use figure::{Figure, PathName, Results};

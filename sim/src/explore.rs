@@ -10,15 +10,20 @@ mod canonical;
 mod hold;
 mod pool;
 mod search;
+mod stopwatch;
 #[cfg(test)]
 mod tests;
 mod traffic;
 mod tunnel;
+mod updates;
 
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use stopwatch::Stopwatch;
 
 /// A state machine and what must hold in each of its states.
 ///
@@ -123,7 +128,7 @@ const fn known(name: &'static str, depth: usize, states: usize, says: &'static s
 }
 
 /// Every machine there is.
-pub const MACHINES: [Known; 8] = [
+pub const MACHINES: [Known; 9] = [
     known(
         "drain",
         WHOLE,
@@ -157,6 +162,12 @@ pub const MACHINES: [Known; 8] = [
         2_000_000,
         "connections over a pool of two-ended tunnels while credentials of both ends expire and ours is rotated",
     ),
+    known(
+        "xds-permutation",
+        WHOLE,
+        usize::MAX,
+        "updates of workloads, policies and a service in every order, batch, repetition and replay, on the snapshot",
+    ),
 ];
 
 /// A finished run.
@@ -185,23 +196,61 @@ pub enum RunError {
     Write(#[from] io::Error),
 }
 
-/// Explores the machine of a name and writes what it saw: a line of numbers, or the shortest path to a violation.
+/// What a campaign saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Distinct states of all machines.
+    pub states: usize,
+    /// Machines that broke a rule, the scripts counted as one.
+    pub broken: usize,
+}
+
+/// Explores every machine within the bounds that [`MACHINES`] gives it and plays the scripts, on so many threads; writes a
+/// line for each, and one for all.
 ///
 /// # Errors
 ///
-/// A name that is not in [`MACHINES`], or an error of `out`. A violation is part of the summary.
+/// An error of `out`. Violations are part of the total.
+pub fn campaign(jobs: NonZeroUsize, out: &mut impl Write) -> Result<Total, RunError> {
+    let begun = Stopwatch::start();
+    let mut total = Total::default();
+    for Known { name, says, depth, states } in MACHINES {
+        writeln!(out, "{name}: {says}")?;
+        let bounds = Bounds { depth, states, jobs: Some(jobs) };
+        total.add(&run(name, bounds, out)?);
+    }
+    total.add(&run(SCRIPTS, Bounds::from(WHOLE), out)?);
+    let seconds = begun.elapsed().as_secs_f64();
+    writeln!(out, "all: {} states, {} broken, {seconds:.1} s", total.states, total.broken)?;
+    Ok(total)
+}
+
+impl Total {
+    fn add(&mut self, summary: &Summary) {
+        self.states += summary.states;
+        self.broken += usize::from(summary.violation.is_some());
+    }
+}
+
+/// Explores the machine of a name, or plays the [`SCRIPTS`], and writes what it saw: a line of numbers, or the shortest path to
+/// a violation.
+///
+/// # Errors
+///
+/// A name that is neither in [`MACHINES`] nor [`SCRIPTS`], or an error of `out`. A violation is part of the summary.
 pub fn run(machine: &str, bounds: impl Into<Bounds>, out: &mut impl Write) -> Result<Summary, RunError> {
     let bounds = bounds.into();
     match machine {
         SCRIPTS => play_scripts(out),
-        "policy-hold" => report(machine, &explore(hold::HoldMachine::prompt(hold::Shipped), bounds), out),
-        "drain" => report(machine, &explore(traffic::shipped(traffic::DRAIN), bounds), out),
-        "goaway" => report(machine, &explore(traffic::shipped(traffic::GOAWAY), bounds), out),
-        "rotation" => report(machine, &explore(traffic::shipped(traffic::ROTATION), bounds), out),
-        "policy-late" => report(machine, &explore(hold::HoldMachine::late(hold::Shipped), bounds), out),
-        "pool" => report(machine, &explore(pool::shipped(pool::WIDE, false), bounds), out),
-        "pool-deep" => report(machine, &explore(pool::shipped(pool::DEEP, false), bounds), out),
-        "pool-drain" => report(machine, &explore(pool::shipped(pool::WIDE, true), bounds), out),
+        "drain" => visit(machine, traffic::shipped(traffic::DRAIN), &bounds, out),
+        "goaway" => visit(machine, traffic::shipped(traffic::GOAWAY), &bounds, out),
+        "policy-hold" => visit(machine, hold::HoldMachine::prompt(hold::Shipped), &bounds, out),
+        "policy-late" => visit(machine, hold::HoldMachine::late(hold::Shipped), &bounds, out),
+        "pool" => visit(machine, pool::shipped(pool::WIDE, false), &bounds, out),
+        "pool-deep" => visit(machine, pool::shipped(pool::DEEP, false), &bounds, out),
+        "pool-drain" => visit(machine, pool::shipped(pool::WIDE, true), &bounds, out),
+        "rotation" => visit(machine, traffic::shipped(traffic::ROTATION), &bounds, out),
+        "xds-permutation" => visit(machine, updates::Updates::new(updates::Shipped), &bounds, out),
         unknown => Err(RunError::Unknown(unknown.to_owned())),
     }
 }
@@ -213,27 +262,55 @@ pub const SCRIPTS: &str = "tunnel-scripts";
 const SCRIPT_COUNT: usize = 100_000;
 
 fn play_scripts(out: &mut impl Write) -> Result<Summary, RunError> {
-    let (violation, scripts) = match tunnel::script::play(0, SCRIPT_COUNT) {
+    let begun = Stopwatch::start();
+    let violation = match tunnel::script::play(0, SCRIPT_COUNT) {
         Ok(played) => {
-            let events: usize = played.seen.values().sum();
+            let seconds = begun.elapsed().as_secs_f64();
             let (scripts, steps) = (played.scripts, played.steps);
-            writeln!(out, "{SCRIPTS}: {scripts} scripts, {steps} steps, {events} events and refusals")?;
+            let seen: usize = played.seen.values().sum();
+            writeln!(
+                out,
+                "{SCRIPTS}: {scripts} scripts, {steps} steps, {seen} events and refusals, {seconds:.1} s"
+            )?;
             let never = played.never_seen();
-            let blind = (!never.is_empty()).then(|| Violation(format!("never seen: {}", never.join(", "))));
-            (blind, scripts)
+            (!never.is_empty()).then(|| Violation(format!("never seen: {}", never.join(", "))))
         }
         Err(difference) => {
-            writeln!(out, "{SCRIPTS}: the model and the mux differ:\n{difference}")?;
-            (Some(Violation("the model and the mux differ".to_owned())), 0)
+            writeln!(out, "{SCRIPTS}:\n{difference}")?;
+            Some(Violation("the model of a tunnel and the mux differ".to_owned()))
         }
     };
-    Ok(Summary { states: 0, transitions: scripts, depth: 0, complete: false, violation })
+    if let Some(violation) = &violation {
+        writeln!(out, "violation: {violation}")?;
+    }
+    Ok(Summary { states: 0, transitions: 0, depth: 0, complete: false, violation })
 }
 
-fn report<S: Display>(name: &str, found: &Exploration<S>, out: &mut impl Write) -> Result<Summary, RunError> {
+fn visit<M: Machine>(
+    name: &str,
+    start: M,
+    bounds: &Bounds,
+    out: &mut impl Write,
+) -> Result<Summary, RunError> {
+    let begun = Stopwatch::start();
+    let found = search::search(start, bounds);
+    report(name, &found, begun.elapsed(), out)
+}
+
+fn report<S: Display>(
+    name: &str,
+    found: &Exploration<S>,
+    took: Duration,
+    out: &mut impl Write,
+) -> Result<Summary, RunError> {
     let Exploration { states, transitions, depth, complete, .. } = *found;
     let reach = if complete { "complete" } else { "deeper states not seen" };
-    writeln!(out, "{name}: {states} states, {transitions} transitions, depth {depth}, {reach}")?;
+    let seconds = took.as_secs_f64();
+    let speed = states as f64 / seconds.max(1e-3);
+    writeln!(
+        out,
+        "{name}: {states} states, {transitions} transitions, depth {depth}, {reach}, {seconds:.1} s, {speed:.0} states/s"
+    )?;
     if let Some(Counterexample { path, violation }) = &found.counterexample {
         writeln!(out, "violation: {violation}")?;
         for (index, step) in path.iter().enumerate() {

@@ -154,6 +154,9 @@ impl Stage {
         }
         Outcome {
             hash,
+            nodes: self.nodes.len(),
+            connections: self.calls.len() + self.probes.len(),
+            faults: 0,
             events: self.events,
             simulated: self.simulated,
             seen: self.seen,

@@ -30,6 +30,10 @@ impl Denials {
     pub(super) fn blur(&mut self) {
         self.blurred = true;
     }
+
+    pub(super) fn is_blurred(&self) -> bool {
+        self.blurred
+    }
 }
 
 impl World {

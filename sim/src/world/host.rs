@@ -33,13 +33,18 @@ impl Pod {
 impl World {
     /// Adds a pod that is in the mesh, with its facts known to all.
     pub fn pod(&mut self, node: NodeId, name: &str) -> Pod {
-        let pod = self.unknown_pod(node, name);
+        let pod = self.place(node, name);
         self.change(pod, |_| ());
         pod
     }
 
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
+        self.denials.blur();
+        self.place(node, name)
+    }
+
+    fn place(&mut self, node: NodeId, name: &str) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(10, 0, u8::try_from(node.0 + 1).expect("few nodes"), number));
         let spec = WorkloadSpec {
@@ -161,6 +166,7 @@ impl World {
     }
 
     fn apply_apart(&mut self, node: NodeId, delta: Delta) {
+        self.denials.blur();
         let (snapshot, changed) = self.facts.apply(delta);
         let snapshot = Arc::new(snapshot);
         self.nodes[node.0].apart = Some(snapshot.clone());

@@ -11,6 +11,7 @@
 //! - S5: an identity is one whose key the peer holds.
 //! - S6: what is sent after a denial does not arrive.
 //! - S7: a connection has the identity of the pod that it comes from.
+//! - S10: nothing goes in clear from one pod to another.
 //! - S11: what a tunnel leads to is the workload at whose address it arrived.
 //! - S21: every connection has one terminal reason, and its books say what its applications saw.
 
@@ -90,6 +91,10 @@ impl World {
             (connection.reporter, &connection.source_identity, source)
         {
             assert_eq!(*found, self.identity(pod), "S7: a connection of another identity");
+        }
+        // What is not known to be in the mesh is passed through.
+        if connection.reporter == Reporter::Destination && source.is_some() && !self.denials.is_blurred() {
+            assert!(connection.path != Path::Plaintext, "S10: a connection within the mesh in clear");
         }
     }
 

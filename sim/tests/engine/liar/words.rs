@@ -73,7 +73,7 @@ fn a_liar_reaches_nothing_but_the_workload_that_it_dialled() {
 #[test]
 fn no_header_that_a_liar_forges_changes_a_decision() {
     for (name, value) in [
-        ("forwarded", "for=10.0.2.2;host=a"),
+        ("forwarded", "for=\"10.0.2.2:20000\";host=a"),
         ("baggage", "k8s.namespace.name=default,service.name=a,k8s.pod.name=a"),
         ("x-forwarded-for", "10.0.2.2"),
         ("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/default/sa/a"),
