@@ -38,7 +38,7 @@ pub enum Lie {
     AbortsAs(StreamEnd),
     /// Where END_STREAM is due, the stream is reset with this code.
     FinishesAs(u32),
-    /// Frames of this type are not sent; acknowledgements of it are.
+    /// Frames of this type are not sent, though what is to follow them is; acknowledgements of it are.
     Withholds(u8),
     /// Acknowledgements of this type are not sent.
     Unanswering(u8),
@@ -98,13 +98,12 @@ impl Liar {
     fn speak(&mut self, frame: Frame, into: &mut Vec<u8>) {
         let ack = frame.is_ack_of(kind::SETTINGS) || frame.is_ack_of(kind::PING);
         let withheld = if ack { Lie::Unanswering(frame.kind) } else { Lie::Withholds(frame.kind) };
-        if self.tells(&withheld) {
-            return;
+        if !self.tells(&withheld) {
+            if frame.kind == kind::SETTINGS && !ack {
+                self.asked.push_back(true);
+            }
+            self.cut(&frame, into);
         }
-        if frame.kind == kind::SETTINGS && !ack {
-            self.asked.push_back(true);
-        }
-        self.cut(&frame, into);
         if ack {
             return;
         }
