@@ -126,8 +126,8 @@ impl<L: Lies> Engine<L> {
         if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
             self.dial_tunnels(now, &key);
         }
-        // One that was dialled before a drain began has served those that waited for it.
-        if self.draining.is_some() {
+        // One that was dialled before a drain began, or a rotation, has served those that waited for it.
+        if self.draining.is_some() || self.tunnels.get(id).is_some_and(|t| t.outdated) {
             self.retire_tunnel(now, id);
         }
     }
