@@ -120,7 +120,7 @@ fn payloads(stream: u64, offset: u64, len: usize, into: &mut Vec<u8>) {
     let end = offset + len as u64;
     let mut at = offset;
     while at < end {
-        if at >= HEADER && at % 8 == 0 && end - at >= 8 {
+        if at >= HEADER && at.is_multiple_of(8) && end - at >= 8 {
             into.extend_from_slice(&word(stream, at / 8).to_le_bytes());
             at += 8;
         } else {
@@ -215,6 +215,11 @@ impl App {
 
     pub(super) fn has_closed(&self) -> bool {
         self.closed
+    }
+
+    /// It holds its connection no more, and does nothing from here on.
+    pub(super) fn let_go(&mut self) {
+        self.closed = true;
     }
 
     /// Lets go of the connection with RST.
