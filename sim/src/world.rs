@@ -11,10 +11,12 @@ mod attacker;
 mod denial;
 mod digest;
 mod host;
+mod kernel;
 mod law;
 mod machine;
 mod network;
 mod node;
+mod outage;
 mod recording;
 mod route;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
 pub(crate) use digest::Digest;
 pub use host::Pod;
+pub use network::Direction;
 pub use node::{Issuing, Joining, NodeId};
 pub use recording::{Outcome, Polling, Recording, Step};
 
@@ -97,7 +100,7 @@ impl World {
         let mut limits = Limits::default();
         change(&mut limits);
         World {
-            net: Network::new(seed.child("network").draws()),
+            net: Network::new(seed.child("network").draws(), seed.child("paths").draws()),
             authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             seed,
@@ -158,11 +161,6 @@ impl World {
     /// How long certificates issued from here on are valid.
     pub fn lifetime(&mut self, lifetime: Duration) {
         self.lifetime = lifetime;
-    }
-
-    /// The time between hosts, one way.
-    pub fn latency(&mut self, latency: Duration) {
-        self.net.latency = latency;
     }
 
     /// Bytes that a TCP connection holds in one direction.
@@ -236,11 +234,6 @@ impl World {
     /// When the application sent FIN, counted from the beginning of the world.
     pub fn fin_sent_at(&self, app: AppId) -> Option<Duration> {
         self.app(app).fin_sent_at.map(|at| at.since(Time::START))
-    }
-
-    /// Whether a blackhole holds anything back now.
-    pub fn is_clogged(&self) -> bool {
-        self.net.is_clogged()
     }
 
     /// When the connection ended for its application, counted from the beginning of the world.

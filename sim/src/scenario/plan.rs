@@ -3,12 +3,15 @@
 //! Decoding knows what the rounds before have done: it resumes only nodes that are stopped, removes only policies that are
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
+mod network;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
 
 use crate::world::{Act, Issuing, Joining, Reading, Script};
+pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
 pub(super) const ROUNDS: usize = 9;
@@ -70,6 +73,7 @@ pub(super) struct Options {
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
     pub(super) latency: Duration,
+    pub(super) ways: Ways,
 }
 
 /// Limits far below the usual ones.
@@ -105,16 +109,12 @@ pub(super) struct Call {
 pub(super) enum Fault {
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
-    /// Nothing passes to or from a pod.
-    Blackhole { pod: usize },
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
     Drain { node: usize, within: Duration },
     /// The facts of a pod are gone.
     Forget { pod: usize },
-    /// All blackholes are gone.
-    Heal,
     /// The certificate authority treats a node so.
     Issue { node: usize, issuing: Issuing },
     /// A node's driver takes joins so.
@@ -125,6 +125,8 @@ pub(super) enum Fault {
     Lag { node: usize, lag: Duration },
     /// An application leaves with RST.
     Leave { call: usize },
+    /// The ways between hosts fail, or are well again.
+    Network(NetworkFault),
     /// A pod is another of the same name.
     Replace { pod: usize, number: usize },
     /// A node's process goes on.
@@ -179,6 +181,7 @@ impl Choices<'_> {
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            ways: self.ways(),
         }
     }
 
@@ -233,7 +236,6 @@ impl Choices<'_> {
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
-            Fault::Blackhole { pod },
             Fault::Deny { pod },
             Fault::Forget { pod },
             Fault::Issue { node, issuing: Issuing::Refusing(Duration::from_secs(1)) },
@@ -247,7 +249,7 @@ impl Choices<'_> {
             Fault::Strict,
         ];
         menu.extend(known.calls.checked_sub(1).map(|call| Fault::Leave { call }));
-        menu.extend(known.blackholed.then_some(Fault::Heal));
+        menu.extend(self.network_faults(known, pod).map(Fault::Network));
         menu.extend(known.denied.then_some(Fault::Undeny));
         menu.extend(known.strict.then_some(Fault::Unstrict));
         // One node of three may go; what is left must still work.
@@ -260,8 +262,10 @@ impl Choices<'_> {
         let number = self.below(menu.len());
         let fault = menu.swap_remove(number);
         if let Fault::Leave { call } = fault {
-            let call = call - self.below(call.min(15) + 1);
-            return Fault::Leave { call };
+            return Fault::Leave { call: call - self.below(call.min(15) + 1) };
+        }
+        if let Fault::Network(NetworkFault::Lose { call }) = fault {
+            return Fault::Network(NetworkFault::Lose { call: call - self.below(call.min(15) + 1) });
         }
         known.learn(&fault);
         fault
@@ -274,7 +278,8 @@ struct Known {
     pods: usize,
     calls: usize,
     replaced: usize,
-    blackholed: bool,
+    /// A way is cut or clogged.
+    cut: bool,
     denied: bool,
     strict: bool,
     gone: bool,
@@ -288,7 +293,7 @@ impl Known {
             pods: options.pods,
             calls: 0,
             replaced: 0,
-            blackholed: false,
+            cut: false,
             denied: false,
             strict: false,
             gone: false,
@@ -298,8 +303,7 @@ impl Known {
 
     fn learn(&mut self, fault: &Fault) {
         match fault {
-            Fault::Blackhole { .. } => self.blackholed = true,
-            Fault::Heal => self.blackholed = false,
+            Fault::Network(fault) => self.cut = *fault != NetworkFault::Heal,
             Fault::Deny { .. } => self.denied = true,
             Fault::Undeny => self.denied = false,
             Fault::Strict => self.strict = true,

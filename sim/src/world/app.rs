@@ -217,6 +217,11 @@ impl App {
         self.closed
     }
 
+    /// It holds its connection no more, and does nothing from here on.
+    pub(super) fn let_go(&mut self) {
+        self.closed = true;
+    }
+
     /// Lets go of the connection with RST.
     pub(super) fn leave(&mut self, net: &mut Network) {
         if !self.closed {

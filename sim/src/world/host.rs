@@ -22,6 +22,8 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
+    /// Dials within it find no port.
+    pub(super) ports_exhausted: bool,
 }
 
 impl Pod {
@@ -57,7 +59,7 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        self.hosts.push(Host { ip, node: Some(node), spec });
+        self.hosts.push(Host { ip, node: Some(node), spec, ports_exhausted: false });
         let pod = Pod(self.hosts.len() - 1);
         let workload =
             WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
@@ -69,7 +71,7 @@ impl World {
     pub fn machine(&mut self) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
-        self.hosts.push(Host { ip, node: None, spec: WorkloadSpec::default() });
+        self.hosts.push(Host { ip, node: None, spec: WorkloadSpec::default(), ports_exhausted: false });
         Pod(self.hosts.len() - 1)
     }
 
@@ -233,17 +235,6 @@ impl World {
             self.net.close(wire, side, false);
         }
         self.nodes[node.0].kill(&mut self.net);
-    }
-
-    /// From here on nothing passes between a pod or machine and other hosts.
-    pub fn blackhole(&mut self, pod: Pod) {
-        let ip = self.host(pod).ip;
-        self.net.blackhole(ip);
-    }
-
-    /// All blackholes are gone.
-    pub fn heal(&mut self) {
-        self.net.heal();
     }
 
     /// How the certificate authority treats a node from here on.

@@ -12,6 +12,7 @@ use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use super::kernel::Kernel;
 use super::machine::Machine;
 use super::network::{Network, Side, WireId};
 use super::recording::{Outcome, Recording, Step};
@@ -75,6 +76,7 @@ pub(super) struct Node {
     pub(super) accepted: BTreeMap<(SocketAddr, SocketAddr), usize>,
     pub(super) joins: usize,
     pub(super) drain_until: Option<Time>,
+    pub(super) kernel: Kernel,
     /// Facts that this node has and others do not.
     pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
 }
@@ -111,6 +113,7 @@ impl Node {
             accepted: BTreeMap::new(),
             joins: 0,
             drain_until: None,
+            kernel: Kernel::default(),
             apart: None,
         }
     }
