@@ -1,5 +1,6 @@
 //! Beside a node that lies: what reaches applications, what honest nodes pay, and that they go on (attacks A1 to A7, A22 to A24
 //! of `docs/security.md`).
+#![expect(clippy::unwrap_used, reason = "a test panics to fail, in its helpers too")]
 
 mod frames;
 mod words;
@@ -120,7 +121,7 @@ fn all_frames() -> Vec<Lie> {
 /// What honest nodes read: it tells whether a lie was told.
 fn read_by(world: &World, nodes: [NodeId; 2]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for step in nodes.iter().flat_map(|node| &world.recording(*node).expect("it is recorded").steps) {
+    for step in nodes.iter().flat_map(|node| &world.recording(*node).unwrap().steps) {
         if let Step::Read(_, _, bytes) = step {
             bytes.hash(&mut hasher);
         }
