@@ -116,7 +116,10 @@ fn one_machine(name: &str, bounds: Bounds) -> Result<(usize, bool), Failure> {
     let summary =
         explore::run(name, bounds, &mut std::io::stdout()).map_err(|error| Failure::from_error(&error))?;
     let seconds = begun.elapsed().as_secs_f64();
-    println!("  {seconds:.1} s, {:.0} states a second", summary.states as f64 / seconds.max(0.001));
+    match summary.states {
+        0 => println!("  {seconds:.1} s"),
+        states => println!("  {seconds:.1} s, {:.0} states a second", states as f64 / seconds.max(0.001)),
+    }
     Ok((summary.states, summary.violation.is_some()))
 }
 
