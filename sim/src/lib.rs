@@ -11,5 +11,6 @@ pub mod crypto;
 pub mod explore;
 pub mod frame;
 pub mod liar;
+pub mod model;
 pub mod scenario;
 pub mod world;

@@ -164,7 +164,7 @@ impl Scenario {
     /// Runs it twice, which must come to the same (M1). One of sixteen is replayed as well. What breaks a law is run once
     /// more, so that its story can be told.
     pub fn run_twice(&self) -> Outcome {
-        let replays = self.options.seed % REPLAYED == 0;
+        let replays = self.options.seed.is_multiple_of(REPLAYED);
         let first = self.run(Depth { replays, story: false });
         let second = self.run(Depth::QUICK);
         if first.violation.is_none() && second.violation.is_none() && first.hash == second.hash {

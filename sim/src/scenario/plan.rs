@@ -3,12 +3,16 @@
 //! Decoding knows what the rounds before have done: it resumes only nodes that are stopped, removes only policies that are
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
+mod change;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
 
-use crate::world::{Act, Issuing, Joining, Reading, Script};
+pub(super) use change::Change;
+
+use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
 
 /// Rounds of chaos at most.
 pub(super) const ROUNDS: usize = 9;
@@ -70,6 +74,8 @@ pub(super) struct Options {
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
     pub(super) latency: Duration,
+    /// How nodes hear of facts, to begin with.
+    pub(super) delivery: Delivery,
 }
 
 /// Limits far below the usual ones.
@@ -107,6 +113,8 @@ pub(super) enum Fault {
     AwaitPolicy { pod: usize },
     /// Nothing passes to or from a pod.
     Blackhole { pod: usize },
+    /// Something about facts, or about who hears of them when.
+    Change(Change),
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
@@ -179,6 +187,7 @@ impl Choices<'_> {
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
         }
     }
 
@@ -230,6 +239,9 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
+        if self.one_in(2) {
+            return Fault::Change(self.change(known));
+        }
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
@@ -313,6 +325,7 @@ impl Known {
                 self.stopped.remove(node);
             }
             Fault::AwaitPolicy { .. }
+            | Fault::Change(_)
             | Fault::Forget { .. }
             | Fault::Issue { .. }
             | Fault::Join { .. }

@@ -1,5 +1,6 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
+mod change;
 mod witness;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,9 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
+use crate::world::{
+    Act, AppId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
@@ -94,6 +97,9 @@ impl Stage {
                     world.serve(*host, port.number(), serve);
                 }
             }
+        }
+        for node in &nodes {
+            world.deliver(*node, options.delivery, CatchUp::Difference);
         }
         Stage {
             told: vec![0; nodes.len()],
@@ -201,6 +207,7 @@ impl Stage {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
             Fault::Blackhole { .. } | Fault::Heal => self.network_fault(fault),
+            Fault::Change(change) => self.change(change),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
             | Fault::Forget { pod }
@@ -309,7 +316,9 @@ impl Stage {
         for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
+        self.world.reconcile();
         self.world.run(RECOVERY);
+        self.world.check_convergence();
         for _ in 0..=self.calls.len() {
             if !self.let_go() {
                 break;
@@ -406,6 +415,7 @@ impl Stage {
                 }));
             }
         }
+        self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);
