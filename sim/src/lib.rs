@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod crypto;
 pub mod explore;
 pub mod frame;
+pub mod idle;
 pub mod liar;
 pub mod model;
 pub mod scenario;

@@ -11,10 +11,12 @@ mod attacker;
 mod control;
 mod digest;
 mod host;
+mod kernel;
 mod law;
 mod machine;
 mod network;
 mod node;
+mod outage;
 mod permission;
 mod recording;
 mod route;
@@ -42,6 +44,7 @@ pub use attacker::{AttackerId, Papers};
 pub use control::{CatchUp, Delivery};
 pub(crate) use digest::Digest;
 pub use host::Pod;
+pub use network::Direction;
 pub use node::{Issuing, Joining, NodeId};
 pub use recording::{Outcome, Polling, Recording, Step};
 
@@ -101,7 +104,7 @@ impl World {
         let mut limits = Limits::default();
         change(&mut limits);
         World {
-            net: Network::new(seed.child("network").draws()),
+            net: Network::new(seed.child("network").draws(), seed.child("paths").draws()),
             authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             seed,
@@ -165,11 +168,6 @@ impl World {
     /// How long certificates issued from here on are valid.
     pub fn lifetime(&mut self, lifetime: Duration) {
         self.lifetime = lifetime;
-    }
-
-    /// The time between hosts, one way.
-    pub fn latency(&mut self, latency: Duration) {
-        self.net.latency = latency;
     }
 
     /// Bytes that a TCP connection holds in one direction.
@@ -244,11 +242,6 @@ impl World {
     /// When the application sent FIN, counted from the beginning of the world.
     pub fn fin_sent_at(&self, app: AppId) -> Option<Duration> {
         self.app(app).fin_sent_at.map(|at| at.since(Time::START))
-    }
-
-    /// Whether a blackhole holds anything back now.
-    pub fn is_clogged(&self) -> bool {
-        self.net.is_clogged()
     }
 
     /// When the connection ended for its application, counted from the beginning of the world.

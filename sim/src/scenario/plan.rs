@@ -4,15 +4,16 @@
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
 mod change;
+mod network;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use arbitrary::Unstructured;
 
-pub(super) use change::Change;
-
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
+pub(super) use change::Change;
+pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
 pub(super) const ROUNDS: usize = 9;
@@ -76,6 +77,7 @@ pub(super) struct Options {
     pub(super) latency: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
+    pub(super) ways: Ways,
 }
 
 /// Limits far below the usual ones.
@@ -111,8 +113,6 @@ pub(super) struct Call {
 pub(super) enum Fault {
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
-    /// Nothing passes to or from a pod.
-    Blackhole { pod: usize },
     /// Something about facts, or about who hears of them when.
     Change(Change),
     /// A policy denies whatever comes from a pod; it replaces the one before.
@@ -121,8 +121,6 @@ pub(super) enum Fault {
     Drain { node: usize, within: Duration },
     /// The facts of a pod are gone.
     Forget { pod: usize },
-    /// All blackholes are gone.
-    Heal,
     /// The certificate authority treats a node so.
     Issue { node: usize, issuing: Issuing },
     /// A node's driver takes joins so.
@@ -133,6 +131,8 @@ pub(super) enum Fault {
     Lag { node: usize, lag: Duration },
     /// An application leaves with RST.
     Leave { call: usize },
+    /// The ways between hosts fail, or are well again.
+    Network(NetworkFault),
     /// A pod is another of the same name.
     Replace { pod: usize, number: usize },
     /// A node's process goes on.
@@ -188,6 +188,7 @@ impl Choices<'_> {
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
+            ways: self.ways(),
         }
     }
 
@@ -245,7 +246,6 @@ impl Choices<'_> {
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
-            Fault::Blackhole { pod },
             Fault::Deny { pod },
             Fault::Forget { pod },
             Fault::Issue { node, issuing: Issuing::Refusing(Duration::from_secs(1)) },
@@ -259,7 +259,7 @@ impl Choices<'_> {
             Fault::Strict,
         ];
         menu.extend(known.calls.checked_sub(1).map(|call| Fault::Leave { call }));
-        menu.extend(known.blackholed.then_some(Fault::Heal));
+        menu.extend(self.network_faults(known, pod).map(Fault::Network));
         menu.extend(known.denied.then_some(Fault::Undeny));
         menu.extend(known.strict.then_some(Fault::Unstrict));
         // One node of three may go; what is left must still work.
@@ -272,8 +272,10 @@ impl Choices<'_> {
         let number = self.below(menu.len());
         let fault = menu.swap_remove(number);
         if let Fault::Leave { call } = fault {
-            let call = call - self.below(call.min(15) + 1);
-            return Fault::Leave { call };
+            return Fault::Leave { call: call - self.below(call.min(15) + 1) };
+        }
+        if let Fault::Network(NetworkFault::Lose { call }) = fault {
+            return Fault::Network(NetworkFault::Lose { call: call - self.below(call.min(15) + 1) });
         }
         known.learn(&fault);
         fault
@@ -286,7 +288,8 @@ struct Known {
     pods: usize,
     calls: usize,
     replaced: usize,
-    blackholed: bool,
+    /// A way is cut or clogged.
+    cut: bool,
     denied: bool,
     strict: bool,
     gone: bool,
@@ -300,7 +303,7 @@ impl Known {
             pods: options.pods,
             calls: 0,
             replaced: 0,
-            blackholed: false,
+            cut: false,
             denied: false,
             strict: false,
             gone: false,
@@ -310,8 +313,7 @@ impl Known {
 
     fn learn(&mut self, fault: &Fault) {
         match fault {
-            Fault::Blackhole { .. } => self.blackholed = true,
-            Fault::Heal => self.blackholed = false,
+            Fault::Network(fault) => self.cut = *fault != NetworkFault::Heal,
             Fault::Deny { .. } => self.denied = true,
             Fault::Undeny => self.denied = false,
             Fault::Strict => self.strict = true,

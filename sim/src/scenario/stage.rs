@@ -1,6 +1,7 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
 mod change;
+mod network;
 mod witness;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use super::{Depth, Outcome, Violation};
 use crate::world::{
     Act, AppId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
 };
+use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
@@ -53,6 +55,7 @@ pub(super) struct Stage {
     probes: Vec<AppId>,
     small: bool,
     chopped: bool,
+    outages: Outages,
     story: Option<Vec<Line>>,
     /// How many reports of each node are told.
     told: Vec<usize>,
@@ -86,6 +89,7 @@ impl Stage {
         }
         world.capacity(options.capacity);
         world.latency(options.latency);
+        network::lay(&mut world, &options.ways);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
         let places = nodes.iter().copied().cycle().take(options.pods).enumerate();
         let mut hosts: Vec<Pod> =
@@ -112,6 +116,7 @@ impl Stage {
             probes: Vec::new(),
             small: options.small.is_some(),
             chopped: options.chop.is_some(),
+            outages: Outages::default(),
             story: depth.story.then(Vec::new),
             seen: BTreeSet::new(),
             events: 0,
@@ -160,6 +165,9 @@ impl Stage {
         }
         Outcome {
             hash,
+            nodes: self.nodes.len(),
+            connections: self.calls.len() + self.probes.len(),
+            faults: 0,
             events: self.events,
             simulated: self.simulated,
             seen: self.seen,
@@ -206,8 +214,8 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
-            Fault::Blackhole { .. } | Fault::Heal => self.network_fault(fault),
             Fault::Change(change) => self.change(change),
+            Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
             | Fault::Forget { pod }
@@ -237,23 +245,6 @@ impl Stage {
             Fault::Undeny => self.world.remove_policy("no"),
             Fault::Unstrict => self.world.remove_policy("strict"),
         }
-    }
-
-    fn network_fault(&mut self, fault: &Fault) {
-        if let Fault::Blackhole { pod } = fault {
-            if let Some(pod) = self.host(*pod) {
-                self.world.blackhole(pod);
-            }
-        } else {
-            self.unclog();
-        }
-    }
-
-    fn unclog(&mut self) {
-        if self.world.is_clogged() {
-            self.seen.insert("D15");
-        }
-        self.world.heal();
     }
 
     fn pod_fault(&mut self, fault: &Fault, pod: Pod) {
@@ -305,6 +296,7 @@ impl Stage {
     fn heal(&mut self) {
         self.note(|_| "heal: no faults from here on".to_owned());
         self.unclog();
+        self.world.loss(None);
         self.world.remove_policy("no");
         self.world.remove_policy("strict");
         for node in self.nodes.clone() {
@@ -397,6 +389,7 @@ impl Stage {
             }
         }
         self.seen.extend(seen);
+        self.look_at_network();
     }
 
     /// Takes in what nodes have reported since, and into the story if there is one.

@@ -14,6 +14,8 @@ use super::node::NodeId;
 /// Something that happens at a moment.
 #[derive(Clone, Debug)]
 pub(super) enum Happening {
+    /// A process whose descriptors were used up tries to accept again.
+    Accept(NodeId),
     /// An application's pause or slow read is over.
     App(AppId),
     /// The answer to a dial reaches the dialler.
@@ -26,23 +28,32 @@ pub(super) enum Happening {
     Facts(NodeId, Parcel),
     /// A dial reaches its target.
     Syn(WireId),
+    /// A clog is over.
+    Unclog,
 }
 
 /// The happenings to come; two of one moment happen in the order in which they were put down.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    queue: BTreeMap<(Time, u64), Happening>,
+    /// By time, then those that come first, then by number.
+    queue: BTreeMap<(Time, bool, u64), Happening>,
     count: u64,
 }
 
 impl Agenda {
     pub(super) fn put(&mut self, at: Time, what: Happening) {
         self.count += 1;
-        self.queue.insert((at, self.count), what);
+        self.queue.insert((at, true, self.count), what);
+    }
+
+    /// Before whatever was put down for that moment, but for what came first too.
+    pub(super) fn put_first(&mut self, at: Time, what: Happening) {
+        self.count += 1;
+        self.queue.insert((at, false, self.count), what);
     }
 
     pub(super) fn next(&self) -> Option<Time> {
-        self.queue.keys().next().map(|(at, _)| *at)
+        self.queue.keys().next().map(|(at, ..)| *at)
     }
 
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Happening> {

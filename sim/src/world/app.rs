@@ -228,6 +228,11 @@ impl App {
         self.closed
     }
 
+    /// It holds its connection no more, and does nothing from here on.
+    pub(super) fn let_go(&mut self) {
+        self.closed = true;
+    }
+
     /// Lets go of the connection with RST.
     pub(super) fn leave(&mut self, net: &mut Network) {
         if !self.closed {
@@ -332,10 +337,9 @@ impl App {
             Reading::Slow(bytes, every) => (bytes, Some(every)),
         };
         let mut left = most;
-        let mut space = [0; 16 << 10];
         while left > 0 && self.seen == Seen::Open && self.echo.len() < ECHO {
-            let want = left.min(space.len());
-            match net.read(self.wire, self.side, &mut space[..want]) {
+            let mut space = net.read_space(self.wire, self.side, left.min(16 << 10));
+            match net.read(self.wire, self.side, &mut space) {
                 Ok(0) => self.end(net, Seen::Fin),
                 Ok(len) => {
                     left -= len;

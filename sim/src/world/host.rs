@@ -28,6 +28,8 @@ pub(super) struct Host {
     /// As which it was added to its node.
     pub(super) added: WorkloadRef,
     pub(super) identity: SpiffeId,
+    /// Dials within it find no port.
+    pub(super) ports_exhausted: bool,
 }
 
 impl Pod {
@@ -39,13 +41,17 @@ impl Pod {
 impl World {
     /// Adds a pod that is in the mesh, with its facts known to all.
     pub fn pod(&mut self, node: NodeId, name: &str) -> Pod {
-        let pod = self.unknown_pod(node, name);
+        let pod = self.place(node, name);
         self.change(pod, |_| ());
         pod
     }
 
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
+        self.place(node, name)
+    }
+
+    fn place(&mut self, node: NodeId, name: &str) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(10, 0, u8::try_from(node.0 + 1).expect("few nodes"), number));
         let spec = WorkloadSpec {
@@ -66,7 +72,7 @@ impl World {
     fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
         let workload = added.clone();
         let identity = identity_of(&spec);
-        self.hosts.push(Host { ip, node: Some(node), spec, added, identity });
+        self.hosts.push(Host { ip, node: Some(node), spec, added, identity, ports_exhausted: false });
         let pod = Pod(self.hosts.len() - 1);
         self.input(node, Input::PodAdded { pod: pod.id(), workload });
         pod
@@ -79,7 +85,14 @@ impl World {
         let spec =
             WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
         let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
-        self.hosts.push(Host { ip, node: None, identity: identity_of(&spec), spec, added });
+        self.hosts.push(Host {
+            ip,
+            node: None,
+            identity: identity_of(&spec),
+            spec,
+            added,
+            ports_exhausted: false,
+        });
         Pod(self.hosts.len() - 1)
     }
 
@@ -235,17 +248,6 @@ impl World {
             self.net.close(wire, side, false);
         }
         self.nodes[node.0].kill(&mut self.net);
-    }
-
-    /// From here on nothing passes between a pod or machine and other hosts.
-    pub fn blackhole(&mut self, pod: Pod) {
-        let ip = self.host(pod).ip;
-        self.net.blackhole(ip);
-    }
-
-    /// All blackholes are gone.
-    pub fn heal(&mut self) {
-        self.net.heal();
     }
 
     /// How the certificate authority treats a node from here on.

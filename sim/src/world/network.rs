@@ -1,5 +1,7 @@
 //! TCP as it behaves: ordered bytes in bounded buffers, partial reads and writes, FIN, RST, refused and unanswered dials.
 
+mod path;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +16,15 @@ use super::app::AppId;
 use super::attacker::AttackerId;
 use super::node::NodeId;
 use culvert_core::engine::boundary::{Origin, SocketId};
+pub use path::Direction;
+pub(super) use path::Paths;
 
-/// Time between two sockets of one host.
-const LOOPBACK: Duration = Duration::from_micros(10);
+/// A dial that is not answered is repeated after this; doubled each time (RFC 6298 section 2.1).
+const SYN_AGAIN: Duration = Duration::from_secs(1);
+/// So many times; then the kernel gives up.
+const SYN_RETRIES: u32 = 6;
+/// A connection on which nothing was heard is probed after this, and is lost if the other end does not know it.
+const KEEPALIVE: Duration = Duration::from_secs(180);
 
 /// A TCP connection of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +51,8 @@ impl Side {
 pub(super) enum Segment {
     Data(Vec<u8>),
     Fin,
+    /// Asks whether the other end is still there; it is heard only where it is not.
+    Probe,
     Reset,
 }
 
@@ -76,7 +86,13 @@ pub(super) struct End {
     reset: bool,
     fin_sent: bool,
     closed: bool,
+    /// Its host knows nothing of the connection any more, and has told nobody.
+    forgotten: bool,
     last_arrival: Time,
+    /// When the last byte towards it had been sent off.
+    sent_off: Time,
+    /// Bytes that have arrived, of which the sender does not know because the way back is cut.
+    unacknowledged: usize,
 }
 
 impl End {
@@ -91,7 +107,10 @@ impl End {
             reset: false,
             fin_sent: false,
             closed: false,
+            forgotten: false,
             last_arrival: Time::START,
+            sent_off: Time::START,
+            unacknowledged: 0,
         }
     }
 }
@@ -102,9 +121,16 @@ pub(super) struct Wire {
     pub(super) target: SocketAddr,
     dialler: End,
     dialled: End,
+    /// How many times the dial was repeated.
+    repeated: u32,
 }
 
 impl Wire {
+    /// The hosts that a segment towards `to` leaves and reaches.
+    fn way(&self, to: Side) -> (IpAddr, IpAddr) {
+        (self.end(to.other()).host, self.end(to).host)
+    }
+
     pub(super) fn end(&self, side: Side) -> &End {
         match side {
             Side::Dialler => &self.dialler,
@@ -125,32 +151,33 @@ impl Wire {
 pub(super) struct Network {
     pub(super) now: Time,
     pub(super) agenda: Agenda,
-    pub(super) latency: Duration,
+    pub(super) paths: Paths,
     /// Bytes on their way to, or unread at, one end at most.
     pub(super) capacity: usize,
     /// Reads and writes move at most this much, a different part of it each time.
     pub(super) chop: Option<usize>,
     draws: Draws,
     wires: BTreeMap<WireId, Wire>,
-    blackholes: BTreeSet<IpAddr>,
-    /// What a blackhole holds back; TCP sends it again once the way is free.
+    /// What is held back; TCP sends it again once the way is free.
     held_back: Vec<Happening>,
+    /// How many times a clog was over that had held something back.
+    pub(super) bursts: usize,
     woken: BTreeSet<(WireId, Side)>,
     dials: u64,
 }
 
 impl Network {
-    pub(super) fn new(draws: Draws) -> Network {
+    pub(super) fn new(draws: Draws, paths: Draws) -> Network {
         Network {
             now: Time::START,
             agenda: Agenda::default(),
-            latency: Duration::from_millis(1),
+            paths: Paths::new(paths),
             capacity: 128 << 10,
             chop: None,
             draws,
             wires: BTreeMap::new(),
-            blackholes: BTreeSet::new(),
             held_back: Vec::new(),
+            bursts: 0,
             woken: BTreeSet::new(),
             dials: 0,
         }
@@ -175,8 +202,8 @@ impl Network {
         let wire = WireId(self.dials);
         let dialler = End::new(owner, host, SocketAddr::new(source, port));
         let dialled = End::new(Owner::Nobody, route, target);
-        self.wires.insert(wire, Wire { via, target, dialler, dialled });
-        let at = self.now.after(self.delay(host, route));
+        self.wires.insert(wire, Wire { via, target, dialler, dialled, repeated: 0 });
+        let at = self.now.after(self.paths.delay(host, route));
         self.agenda.put(at, Happening::Syn(wire));
         wire
     }
@@ -188,11 +215,28 @@ impl Network {
             self.wires.remove(&id);
             return None;
         }
-        if self.blocked(wire) {
+        if self.paths.is_unreachable(wire.dialler.host, wire.dialled.host) {
+            self.answer(id, Err(IoFault::Unreachable));
+            return None;
+        }
+        if self.blocked(wire, Side::Dialled) {
             self.held_back.push(Happening::Syn(id));
             return None;
         }
         self.wires.get(&id)
+    }
+
+    /// A dial is dropped at its target. It is repeated, until its kernel gives up.
+    pub(super) fn drop_syn(&mut self, id: WireId) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let at = self.now.after(SYN_AGAIN * 2_u32.pow(wire.repeated));
+        wire.repeated += 1;
+        let what = if wire.repeated > SYN_RETRIES {
+            Happening::Answer(id, Err(IoFault::TimedOut))
+        } else {
+            Happening::Syn(id)
+        };
+        self.agenda.put(at, what);
     }
 
     /// The dialled end is taken by `owner`.
@@ -208,8 +252,8 @@ impl Network {
                 Err(fault)
             }
         };
-        let (from, to) = (wire.dialled.host, wire.dialler.host);
-        let at = self.now.after(self.delay(from, to));
+        let (from, to) = wire.way(Side::Dialler);
+        let at = self.now.after(self.paths.delay(from, to));
         if let Some(wire) = self.wires.get_mut(&id) {
             wire.dialler.last_arrival = at;
         }
@@ -223,7 +267,8 @@ impl Network {
         outcome: &Result<(), IoFault>,
     ) -> Option<(Owner, SocketAddr)> {
         let wire = self.wires.get(&id)?;
-        if self.blocked(wire) {
+        // What nobody routes is told by a router on this side.
+        if *outcome != Err(IoFault::Unreachable) && self.blocked(wire, Side::Dialler) {
             self.held_back.push(Happening::Answer(id, *outcome));
             return None;
         }
@@ -263,12 +308,18 @@ impl Network {
         space[split..len].copy_from_slice(&back[..len - split]);
         end.inbox.drain(..len);
         // Whoever waited to write can do so now, if this is what it waited for.
-        let (free, enough) =
-            (self.capacity.saturating_sub(end.inbox.len() + end.in_flight), self.capacity / 4);
+        let held = end.inbox.len() + end.in_flight + end.unacknowledged;
+        let (free, enough) = (self.capacity.saturating_sub(held), self.capacity / 4);
         if free >= enough && free.saturating_sub(len) < enough {
             self.woken.insert((id, side.other()));
         }
         Ok(len)
+    }
+
+    /// Memory for the next read of at most so many bytes: as much as there is to read.
+    pub(super) fn read_space(&self, id: WireId, side: Side, most: usize) -> Vec<u8> {
+        let unread = self.wires.get(&id).map_or(0, |wire| wire.end(side).inbox.len());
+        vec![0; unread.clamp(1, most.max(1))]
     }
 
     pub(super) fn write(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -315,7 +366,7 @@ impl Network {
     /// What can be written towards an end: nothing until a fair part of its buffer is free, as with kernels, which do not wake
     /// a writer for every byte that is read.
     fn space(&self, to: &End) -> usize {
-        let free = self.capacity.saturating_sub(to.inbox.len() + to.in_flight);
+        let free = self.capacity.saturating_sub(to.inbox.len() + to.in_flight + to.unacknowledged);
         if free < self.capacity / 4 { 0 } else { free }
     }
 
@@ -367,17 +418,36 @@ impl Network {
             }
         }
         self.woken.insert((id, side.other()));
+        self.remove_if_closed(id);
+    }
+
+    fn remove_if_closed(&mut self, id: WireId) {
         if self.wires.get(&id).is_some_and(|wire| wire.dialler.closed && wire.dialled.closed) {
             self.wires.remove(&id);
         }
     }
 
+    /// The host of an end forgets the connection, and tells nobody: whatever arrives for it meets RST, a probe of an idle
+    /// connection too.
+    pub(super) fn forget(&mut self, id: WireId, side: Side) {
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let end = wire.end_mut(side);
+        if end.closed {
+            return;
+        }
+        (end.closed, end.forgotten, end.owner) = (true, true, Owner::Nobody);
+        end.inbox.clear();
+        self.agenda.put(self.now.after(KEEPALIVE), Happening::Arrive(id, side, Segment::Probe));
+        self.remove_if_closed(id);
+    }
+
     /// Something arrives.
     pub(super) fn arrive(&mut self, id: WireId, side: Side, segment: Segment) {
         let Some(wire) = self.wires.get(&id) else { return };
-        if self.blocked(wire) {
+        if self.blocked(wire, side) {
             return self.held_back.push(Happening::Arrive(id, side, segment));
         }
+        let unheard = self.blocked(wire, side.other());
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let end = wire.end_mut(side);
         match segment {
@@ -387,34 +457,61 @@ impl Network {
                     self.woken.insert((id, side.other()));
                     return self.send(id, side.other(), Segment::Reset);
                 }
+                end.unacknowledged += if unheard { bytes.len() } else { 0 };
                 end.inbox.extend(bytes);
             }
+            Segment::Fin | Segment::Probe if end.forgotten => {
+                return self.send(id, side.other(), Segment::Reset);
+            }
             Segment::Fin => end.fin = true,
+            Segment::Probe => {}
             Segment::Reset => end.reset = true,
         }
         self.woken.insert((id, side));
     }
 
-    /// From here on nothing passes between this host and others.
-    pub(super) fn blackhole(&mut self, host: IpAddr) {
-        self.blackholes.insert(host);
+    /// All ways are free again: what was held back arrives.
+    pub(super) fn heal(&mut self) {
+        self.paths.heal();
+        self.release();
     }
 
-    /// The way is free again: what was held back arrives.
-    pub(super) fn heal(&mut self) {
-        self.blackholes.clear();
+    /// Clogs that are over by now are gone.
+    pub(super) fn unclog(&mut self) {
+        self.paths.unclog(self.now);
+        self.bursts += usize::from(self.is_clogged());
+        self.release();
+    }
+
+    /// What was held back comes again, before all else of this moment; and senders hear what has arrived.
+    fn release(&mut self) {
         for happening in std::mem::take(&mut self.held_back) {
-            self.agenda.put(self.now, happening);
+            self.agenda.put_first(self.now, happening);
+        }
+        for (id, wire) in &mut self.wires {
+            for side in [Side::Dialler, Side::Dialled] {
+                let (from, to) = wire.way(side.other());
+                if wire.end(side).unacknowledged > 0 && !self.paths.blocked(from, to) {
+                    wire.end_mut(side).unacknowledged = 0;
+                    self.woken.insert((*id, side.other()));
+                }
+            }
         }
     }
 
-    /// Whether a blackhole holds anything back.
+    /// Whether anything is held back.
     pub(super) fn is_clogged(&self) -> bool {
         !self.held_back.is_empty()
     }
 
     pub(super) fn take_woken(&mut self) -> BTreeSet<(WireId, Side)> {
         std::mem::take(&mut self.woken)
+    }
+
+    /// How many connections wait to be accepted by `node`.
+    pub(super) fn backlog_of(&self, node: NodeId) -> usize {
+        let waits = |wire: &&Wire| matches!(wire.dialled.owner, Owner::Backlog(owner, _) if owner == node);
+        self.wires.values().filter(waits).count()
     }
 
     /// The connections of which one end belongs to `node`.
@@ -438,22 +535,19 @@ impl Network {
     }
 
     fn send(&mut self, id: WireId, to: Side, segment: Segment) {
-        let Some(wire) = self.wires.get(&id) else { return };
-        let delay = self.delay(wire.dialler.host, wire.dialled.host);
         let Some(wire) = self.wires.get_mut(&id) else { return };
+        let (from, host) = wire.way(to);
+        let bytes = if let Segment::Data(bytes) = &segment { bytes.len() } else { 0 };
         let end = wire.end_mut(to);
-        let at = self.now.after(delay).max(end.last_arrival);
+        end.sent_off = self.now.max(end.sent_off).after(self.paths.sending(from, host, bytes));
+        let at = end.sent_off.after(self.paths.delay(from, host)).max(end.last_arrival);
         end.last_arrival = at;
         self.agenda.put(at, Happening::Arrive(id, to, segment));
     }
 
-    fn delay(&self, a: IpAddr, b: IpAddr) -> Duration {
-        if a == b { LOOPBACK } else { self.latency }
-    }
-
-    fn blocked(&self, wire: &Wire) -> bool {
-        let (a, b) = (wire.dialler.host, wire.dialled.host);
-        a != b && (self.blackholes.contains(&a) || self.blackholes.contains(&b))
+    fn blocked(&self, wire: &Wire, to: Side) -> bool {
+        let (from, to) = wire.way(to);
+        self.paths.blocked(from, to)
     }
 
     fn chopped(&mut self, most: usize) -> usize {

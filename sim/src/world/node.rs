@@ -12,6 +12,7 @@ use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use super::kernel::Kernel;
 use super::machine::Machine;
 use super::network::{Network, Side, WireId};
 use super::recording::{Outcome, Recording, Step};
@@ -77,6 +78,7 @@ pub(super) struct Node {
     pub(super) accepted: BTreeMap<(SocketAddr, SocketAddr), usize>,
     pub(super) joins: usize,
     pub(super) drain_until: Option<Time>,
+    pub(super) kernel: Kernel,
 }
 
 impl Node {
@@ -112,6 +114,7 @@ impl Node {
             accepted: BTreeMap::new(),
             joins: 0,
             drain_until: None,
+            kernel: Kernel::default(),
         }
     }
 
@@ -191,7 +194,6 @@ impl Node {
 
     /// What the kernel does for a joined pair, one way.
     fn relay(&mut self, net: &mut Network, now: Now, from: SocketId, to: SocketId) {
-        let mut space = [0; RELAY];
         let wanted = |outcome: &Outcome| outcome.interest.get(&from).is_some_and(|interest| interest.read);
         while self.joined.get(&from) == Some(&to) && wanted(&self.outcome) {
             let (Some(&(source, near)), Some(&(sink, far))) =
@@ -199,11 +201,12 @@ impl Node {
             else {
                 return;
             };
-            let room = net.room(sink, far).min(space.len());
+            let room = net.room(sink, far).min(RELAY);
             if room == 0 {
                 return;
             }
-            match net.read(source, near, &mut space[..room]) {
+            let mut space = net.read_space(source, near, room);
+            match net.read(source, near, &mut space) {
                 Ok(0) => {
                     if self.fin_told.insert(from) {
                         self.input(net, now, Input::ReadEnd { socket: from });

@@ -4,6 +4,7 @@
 //! - S6: once policy does not permit it any more, nothing arrives but what was out already.
 //! - S7: an identity is that of the pod that the connection comes from.
 //! - S8: bytes go to the workload, and the identity, that the facts name for them, and to no other at its address.
+//! - S10: nothing goes in clear that has to go under identities.
 //! - S11: the far end of a tunnel reaches the pod at its address, and no port of the proxy.
 //! - S14: nothing is opened for a pod without facts of it and a credential.
 
@@ -113,7 +114,8 @@ impl World {
         let permitted = |(view, source): &(&Snapshot, &Arc<Workload>)| {
             model::ways(view, source, connection.destination).iter().any(taken)
         };
-        assert!(known.iter().any(permitted), "S8: no facts permit the way of {connection:?}");
+        let law = if in_mesh { "S8" } else { "S10" };
+        assert!(known.iter().any(permitted), "{law}: no facts permit the way of {connection:?}");
         if in_mesh {
             assert_eq!(
                 connection.source_identity.as_ref(),

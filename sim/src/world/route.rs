@@ -25,6 +25,7 @@ enum Listening {
 impl World {
     pub(super) fn happen(&mut self, happening: Happening) {
         match happening {
+            Happening::Accept(node) => self.accept_again(node),
             Happening::App(app) => {
                 self.apps.ready.insert(app);
             }
@@ -40,15 +41,21 @@ impl World {
             },
             Happening::Facts(node, parcel) => self.arrived(node, parcel),
             Happening::Syn(wire) => self.syn(wire),
+            Happening::Unclog => self.net.unclog(),
         }
     }
 
     /// Carries out what an engine wants of the world.
     pub(super) fn grant(&mut self, node: NodeId) {
         self.notice(node);
+        let mut failed = Vec::new();
         for want in std::mem::take(&mut self.nodes[node.0].wants) {
             match want {
                 Output::Connect { socket, pod, target, source } => {
+                    if let Some(fault) = self.refuses_dial(node, pod_of(pod)) {
+                        failed.push((socket, fault));
+                        continue;
+                    }
                     let host = self.host(pod_of(pod)).ip;
                     let source = source.unwrap_or(host);
                     let owner = Owner::Node(node, socket);
@@ -71,6 +78,7 @@ impl World {
                 }
             }
         }
+        self.fail_dials(node, failed);
     }
 
     pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
@@ -98,6 +106,7 @@ impl World {
             }
             Listening::Nothing => self.net.answer(id, Err(IoFault::Refused)),
             Listening::Unreachable => self.net.answer(id, Err(IoFault::Unreachable)),
+            Listening::Proxy(node, _) if self.drops_dial(node, id) => {}
             Listening::Proxy(node, origin) => {
                 self.net.answer(id, Ok(Owner::Backlog(node, origin)));
                 self.accept_backlog(node);
@@ -117,6 +126,9 @@ impl World {
             else {
                 continue;
             };
+            if self.defers_accept(node) {
+                return;
+            }
             let entry = &mut self.nodes[node.0];
             let socket = entry.accept(&mut self.net, now, origin, wire);
             if entry.sockets.contains_key(&socket) {

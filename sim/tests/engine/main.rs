@@ -9,6 +9,7 @@ mod interest;
 mod liar;
 mod memory;
 mod mesh;
+mod outage;
 mod policy;
 mod relay;
 mod swarm;

@@ -23,7 +23,7 @@ impl Choices<'_> {
         }
     }
 
-    pub(super) fn change(&mut self, known: &mut Known) -> Change {
+    pub(super) fn change(&mut self, known: &Known) -> Change {
         let node = self.below(known.nodes);
         let delivery = if self.one_in(2) { Delivery::Cut } else { self.delivery() };
         let catch_up = self.of([CatchUp::Difference, CatchUp::Whole, CatchUp::Behind]);
