@@ -12,5 +12,6 @@ pub mod explore;
 pub mod frame;
 pub mod idle;
 pub mod liar;
+pub mod model;
 pub mod scenario;
 pub mod world;

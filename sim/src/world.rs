@@ -8,7 +8,7 @@
 mod agenda;
 mod app;
 mod attacker;
-mod denial;
+mod control;
 mod digest;
 mod host;
 mod kernel;
@@ -17,6 +17,7 @@ mod machine;
 mod network;
 mod node;
 mod outage;
+mod permission;
 mod recording;
 mod route;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
+pub use control::{CatchUp, Delivery};
 pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use network::Direction;
@@ -76,9 +78,11 @@ pub struct World {
     authority: Authority,
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
-    facts: Arc<Snapshot>,
+    control: control::Control,
+    /// Which of the scenarios' vocabulary the world itself has seen.
+    shown: BTreeSet<&'static str>,
     finished: bool,
-    denials: denial::Denials,
+    permissions: permission::Permissions,
     lifetime: Duration,
     /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
@@ -111,9 +115,10 @@ impl World {
             apps: Apps::default(),
             attackers: Vec::new(),
             busy: BTreeSet::new(),
-            facts: Arc::new(Snapshot::new()),
+            control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
+            shown: BTreeSet::new(),
             finished: false,
-            denials: denial::Denials::default(),
+            permissions: permission::Permissions::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -144,7 +149,9 @@ impl World {
         };
         let draws = seed.child("tls").draws();
         let recorded = self.replays && liar.is_none();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
+        let facts = self.control.facts().clone();
+        self.control.subscribe(self.net.now);
+        self.nodes.push(Node::new(config, facts, self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -193,7 +200,8 @@ impl World {
         let wire = self.net.dial(Via::App, Owner::App(id), ip, ip, target, route);
         let local = self.net.wire(wire).map_or(target, |wire| wire.end(network::Side::Dialler).address);
         let stream = id.0 as u64 + 1;
-        self.apps.list.push(App::new(wire, network::Side::Dialler, stream, script, target, local));
+        let app = App::new(wire, network::Side::Dialler, stream, script, target, local);
+        self.apps.list.push(app.at(from, self.net.now));
         id
     }
 

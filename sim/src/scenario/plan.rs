@@ -3,6 +3,7 @@
 //! Decoding knows what the rounds before have done: it resumes only nodes that are stopped, removes only policies that are
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
+mod change;
 mod network;
 
 use std::collections::BTreeSet;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 
-use crate::world::{Act, Issuing, Joining, Reading, Script};
+use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
+pub(super) use change::Change;
 pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
@@ -73,6 +75,8 @@ pub(super) struct Options {
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
     pub(super) latency: Duration,
+    /// How nodes hear of facts, to begin with.
+    pub(super) delivery: Delivery,
     pub(super) ways: Ways,
 }
 
@@ -109,6 +113,8 @@ pub(super) struct Call {
 pub(super) enum Fault {
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
+    /// Something about facts, or about who hears of them when.
+    Change(Change),
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
@@ -181,6 +187,7 @@ impl Choices<'_> {
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             ways: self.ways(),
         }
     }
@@ -233,6 +240,9 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
+        if self.one_in(2) {
+            return Fault::Change(self.change(known));
+        }
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
@@ -317,6 +327,7 @@ impl Known {
                 self.stopped.remove(node);
             }
             Fault::AwaitPolicy { .. }
+            | Fault::Change(_)
             | Fault::Forget { .. }
             | Fault::Issue { .. }
             | Fault::Join { .. }

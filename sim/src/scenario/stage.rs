@@ -1,5 +1,6 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
+mod change;
 mod network;
 mod witness;
 
@@ -13,7 +14,9 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{Act, AppId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
+use crate::world::{
+    Act, AppId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
+};
 use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -98,6 +101,9 @@ impl Stage {
                     world.serve(*host, port.number(), serve);
                 }
             }
+        }
+        for node in &nodes {
+            world.deliver(*node, options.delivery, CatchUp::Difference);
         }
         Stage {
             told: vec![0; nodes.len()],
@@ -208,6 +214,7 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
+            Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -301,7 +308,9 @@ impl Stage {
         for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
+        self.world.reconcile();
         self.world.run(RECOVERY);
+        self.world.check_convergence();
         for _ in 0..=self.calls.len() {
             if !self.let_go() {
                 break;
@@ -399,6 +408,7 @@ impl Stage {
                 }));
             }
         }
+        self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use culvert_core::engine::boundary::{Input, PodId, WorkloadRef};
 use culvert_core::identity::SpiffeId;
-use culvert_core::mesh::{Delta, MeshFile, PolicyKey, TunnelProtocol, Uid, Workload, WorkloadSpec};
+use culvert_core::mesh::{
+    Action, Delta, Match, MeshFile, Policy, PolicyKey, Scope, StringMatch, TunnelProtocol, Uid, Workload,
+    WorkloadSpec,
+};
 
 use super::network::Owner;
 use super::node::{Issuing, Joining};
@@ -22,6 +25,9 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
+    /// As which it was added to its node.
+    pub(super) added: WorkloadRef,
+    pub(super) identity: SpiffeId,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
 }
@@ -42,7 +48,6 @@ impl World {
 
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
-        self.denials.blur();
         self.place(node, name)
     }
 
@@ -59,10 +64,16 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        self.hosts.push(Host { ip, node: Some(node), spec, ports_exhausted: false });
-        let pod = Pod(self.hosts.len() - 1);
-        let workload =
+        let added =
             WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
+        self.add_pod(node, ip, spec, added)
+    }
+
+    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
+        let workload = added.clone();
+        let identity = identity_of(&spec);
+        self.hosts.push(Host { ip, node: Some(node), spec, added, identity, ports_exhausted: false });
+        let pod = Pod(self.hosts.len() - 1);
         self.input(node, Input::PodAdded { pod: pod.id(), workload });
         pod
     }
@@ -71,7 +82,17 @@ impl World {
     pub fn machine(&mut self) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
-        self.hosts.push(Host { ip, node: None, spec: WorkloadSpec::default(), ports_exhausted: false });
+        let spec =
+            WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
+        let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
+        self.hosts.push(Host {
+            ip,
+            node: None,
+            identity: identity_of(&spec),
+            spec,
+            added,
+            ports_exhausted: false,
+        });
         Pod(self.hosts.len() - 1)
     }
 
@@ -82,7 +103,7 @@ impl World {
 
     /// The identity of a pod.
     pub fn identity(&self, pod: Pod) -> SpiffeId {
-        Workload::try_from(self.host(pod).spec.clone()).expect("a pod's facts are correct").identity().clone()
+        identity_of(&self.host(pod).spec)
     }
 
     pub(super) fn host(&self, pod: Pod) -> &Host {
@@ -120,22 +141,31 @@ impl World {
     /// Denies everything that comes from one identity to anybody, by a policy of the whole mesh with this name.
     pub fn deny(&mut self, name: &str, source: Pod) {
         let principal = self.identity(source).to_string().replace("spiffe://", "");
-        self.facts(&format!(
-            "policies:\n- {{name: {name}, namespace: default, scope: Global, action: Deny, rules: [[[{{principals: [{{Exact: {principal}}}]}}]]]}}"
-        ));
-        self.denied(name, source);
+        let principals = vec![StringMatch::Exact(principal.into())];
+        self.deny_where(name, Match { principals, ..Match::default() });
     }
 
     /// Denies whatever comes without an identity, as STRICT does (node.md row 69).
     pub fn strict(&mut self) {
-        self.facts(
-            "policies:\n- {name: strict, namespace: default, scope: Global, action: Deny, rules: [[[{notPrincipals: [Presence]}]]]}",
-        );
+        self.deny_where("strict", Match { not_principals: vec![StringMatch::Presence], ..Match::default() });
+    }
+
+    /// A policy of the whole mesh.
+    fn deny_where(&mut self, name: &str, wanted: Match) {
+        let mut delta = Delta::new();
+        delta.upsert_policy(Policy {
+            name: name.into(),
+            namespace: "default".into(),
+            scope: Scope::Global,
+            action: Action::Deny,
+            rules: vec![vec![vec![wanted]]],
+            dry_run: false,
+        });
+        self.apply(delta);
     }
 
     /// Removes a policy of the namespace `default`.
     pub fn remove_policy(&mut self, name: &str) {
-        self.denials.end(name);
         let mut delta = Delta::new();
         delta.remove_policy(PolicyKey::new("default", name));
         self.apply(delta);
@@ -160,38 +190,21 @@ impl World {
 
     /// One node has the same facts as the others again.
     pub fn restore(&mut self, node: NodeId) {
-        let apart = self.nodes[node.0].apart.take();
-        if let Some(apart) = apart {
-            let changed = Arc::new(apart.diff_to(&self.facts));
-            self.input(node, Input::Apply { snapshot: self.facts.clone(), changed });
-        }
+        let facts = self.control.facts().clone();
+        let changed = Arc::new(self.control.view(node).diff_to(&facts));
+        self.take(node, facts, changed);
     }
 
     fn apply_apart(&mut self, node: NodeId, delta: Delta) {
-        self.denials.blur();
-        let (snapshot, changed) = self.facts.apply(delta);
-        let snapshot = Arc::new(snapshot);
-        self.nodes[node.0].apart = Some(snapshot.clone());
-        self.input(node, Input::Apply { snapshot, changed: Arc::new(changed) });
+        let (snapshot, changed) = self.control.view(node).apply(delta);
+        self.take(node, Arc::new(snapshot), Arc::new(changed));
     }
 
     /// Removes the facts of a pod.
     pub fn forget(&mut self, pod: Pod) {
-        self.denials.blur();
         let mut delta = Delta::new();
         delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
         self.apply(delta);
-    }
-
-    /// Applies a delta on all nodes.
-    pub fn apply(&mut self, delta: Delta) {
-        let (snapshot, changed) = self.facts.apply(delta);
-        self.facts = Arc::new(snapshot);
-        let changed = Arc::new(changed);
-        for node in 0..self.nodes.len() {
-            self.input(NodeId(node), Input::Apply { snapshot: self.facts.clone(), changed: changed.clone() });
-        }
-        self.check();
     }
 
     /// A pod is gone from its node; its facts stay.
@@ -264,4 +277,8 @@ impl World {
         entry.input(&mut self.net, now, input);
         self.grant(node);
     }
+}
+
+fn identity_of(spec: &WorkloadSpec) -> SpiffeId {
+    Workload::try_from(spec.clone()).expect("a pod's facts are correct").identity().clone()
 }

@@ -351,6 +351,11 @@ impl Network {
         len
     }
 
+    /// Bytes on their way to an end, or unread there.
+    pub(super) fn arriving(&self, id: WireId, side: Side) -> u64 {
+        self.wires.get(&id).map_or(0, |wire| (wire.end(side).inbox.len() + wire.end(side).in_flight) as u64)
+    }
+
     /// How many bytes can be written at once.
     pub(super) fn room(&self, id: WireId, side: Side) -> usize {
         self.wires.get(&id).map_or(0, |wire| {

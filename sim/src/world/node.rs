@@ -70,6 +70,8 @@ pub(super) struct Node {
     pub(super) inputs: usize,
     pub(super) outcome: Outcome,
     pub(super) reports: Vec<(Time, Event)>,
+    /// How many of them the world has looked at.
+    pub(super) noticed: usize,
     /// What the engine wants of the world beyond its own sockets.
     pub(super) wants: Vec<Output>,
     /// Redirected connections accepted, by peer and original target, to be balanced by reports.
@@ -77,8 +79,6 @@ pub(super) struct Node {
     pub(super) joins: usize,
     pub(super) drain_until: Option<Time>,
     pub(super) kernel: Kernel,
-    /// Facts that this node has and others do not.
-    pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
 }
 
 impl Node {
@@ -109,12 +109,12 @@ impl Node {
             killed: false,
             outcome: Outcome::new(recorded),
             reports: Vec::new(),
+            noticed: 0,
             wants: Vec::new(),
             accepted: BTreeMap::new(),
             joins: 0,
             drain_until: None,
             kernel: Kernel::default(),
-            apart: None,
         }
     }
 

@@ -139,8 +139,8 @@ fn a_liar_that_answers_under_another_identity_than_expected_gets_nothing() {
 
 #[test]
 fn a_liar_that_takes_anybody_for_its_peer_is_judged_by_whoever_that_is() {
-    let Company { mut world, liar, far, x, b, .. } = company(6, &[Lie::Credulous]);
-    let c = world.unknown_pod(liar, "c");
+    let Company { mut world, liar, near, far, x, b, .. } = company(6, &[Lie::Credulous]);
+    let c = world.unknown_pod(near, "c");
     world.misinform(liar, b, c);
     let there = world.serve(b, 8080, echo());
     world.deny("no", x);
