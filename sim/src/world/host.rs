@@ -8,7 +8,7 @@ use culvert_core::engine::boundary::{Input, PodId, WorkloadRef};
 use culvert_core::identity::SpiffeId;
 use culvert_core::mesh::{Delta, MeshFile, PolicyKey, TunnelProtocol, Uid, Workload, WorkloadSpec};
 
-use super::network::Owner;
+use super::network::{Owner, Side};
 use super::node::{Issuing, Joining};
 use super::{NodeId, World};
 
@@ -22,8 +22,25 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
+    /// Who its node is told it is.
+    pub(super) workload: WorkloadRef,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
+    /// It is not there for now.
+    pub(super) removed: bool,
+    /// What its proxy dials is redirected to the proxy.
+    pub(super) recaptured: bool,
+}
+
+impl Host {
+    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec) -> Host {
+        let workload = WorkloadRef {
+            namespace: spec.namespace.clone(),
+            name: spec.name.clone(),
+            service_account: spec.service_account.clone(),
+        };
+        Host { ip, node, spec, workload, ports_exhausted: false, removed: false, recaptured: false }
+    }
 }
 
 impl Pod {
@@ -54,11 +71,9 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        self.hosts.push(Host { ip, node: Some(node), spec, ports_exhausted: false });
+        self.hosts.push(Host::new(ip, Some(node), spec));
         let pod = Pod(self.hosts.len() - 1);
-        let workload =
-            WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
-        self.input(node, Input::PodAdded { pod: pod.id(), workload });
+        self.tell_of_pod(pod);
         pod
     }
 
@@ -66,7 +81,7 @@ impl World {
     pub fn machine(&mut self) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
-        self.hosts.push(Host { ip, node: None, spec: WorkloadSpec::default(), ports_exhausted: false });
+        self.hosts.push(Host::new(ip, None, WorkloadSpec::default()));
         Pod(self.hosts.len() - 1)
     }
 
@@ -188,13 +203,6 @@ impl World {
         self.check();
     }
 
-    /// A pod is gone from its node; its facts stay.
-    pub fn remove_pod(&mut self, pod: Pod) {
-        if let Some(node) = self.host(pod).node {
-            self.input(node, Input::PodRemoved { pod: pod.id() });
-        }
-    }
-
     /// A node finishes what it has, until a deadline from now.
     pub fn drain(&mut self, node: NodeId, within: Duration) {
         let until = self.net.now.after(within);
@@ -221,10 +229,16 @@ impl World {
     /// The process is killed: the kernel closes what it had open.
     pub fn kill(&mut self, node: NodeId) {
         for (wire, side) in self.net.ends_of(node) {
-            if let Some(Owner::App(app)) =
-                self.net.wire(wire).map(|wire| wire.end(side.other()).owner.clone())
-            {
-                self.apps.orphans.insert(app);
+            let Some(entry) = self.net.wire(wire) else { continue };
+            match &entry.end(side.other()).owner {
+                Owner::App(app) => {
+                    self.apps.orphans.insert(*app);
+                }
+                Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody if entry.target.port() != 15008 => {
+                    let client = entry.end(Side::Dialler).address.ip();
+                    self.apps.severed.insert((client, entry.target));
+                }
+                Owner::Attacker(_) | Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody => {}
             }
             self.net.close(wire, side, false);
         }
