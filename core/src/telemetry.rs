@@ -75,6 +75,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether the process itself has done what it must not: its driver or its engine, whatever peers, applications and the
+    /// kernel did. Belongs into the log as an error; a simulated world in which it occurs has failed.
+    pub fn is_error(&self) -> bool {
+        match self {
+            Event::Misuse(_) | Event::WorkerRestarted { .. } => true,
+            Event::Opened(_)
+            | Event::Closed { .. }
+            | Event::TunnelOpened { .. }
+            | Event::TunnelClosed { .. }
+            | Event::DryRun { .. }
+            | Event::HeadersIgnored { .. }
+            | Event::Drained => false,
+        }
+    }
+}
+
 /// On which side of a connection the report was made (metric label `reporter`, node.md 1.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reporter {

@@ -31,7 +31,7 @@ pub use vocabulary::VOCABULARY;
 /// The first byte of every scenario: what the bytes after it mean. It changes whenever that does.
 pub const VERSION: u8 = 2;
 /// Bytes that a seed is expanded to: more than the longest scenario takes.
-const EXPANDED: usize = 640;
+const EXPANDED: usize = 1024;
 /// Of so many scenarios, one is replayed in a campaign.
 const REPLAYED: u64 = 16;
 /// Lines of the story that a violation keeps.

@@ -4,6 +4,8 @@
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
 mod change;
+mod host;
+mod hostile;
 mod network;
 
 use std::collections::BTreeSet;
@@ -13,6 +15,8 @@ use arbitrary::Unstructured;
 
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
 pub(super) use change::Change;
+pub(super) use host::{HostFault, Scarcity};
+pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
@@ -80,6 +84,9 @@ pub(super) struct Options {
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
     pub(super) ways: Ways,
+    pub(super) scarcity: Option<Scarcity>,
+    /// The last pod is on a node of its own, which lies.
+    pub(super) tale: Option<Tale>,
 }
 
 /// Limits far below the usual ones.
@@ -113,6 +120,8 @@ pub(super) struct Call {
 /// Something goes wrong, or changes, or is well again. Pods, nodes and calls by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
+    /// Somebody on the machine attacks a pod.
+    Attack { pod: usize, attack: Attack },
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
     /// Something about facts, or about who hears of them when.
@@ -125,6 +134,8 @@ pub(super) enum Fault {
     Forget { pod: usize },
     /// The certificate authority treats a node so.
     Issue { node: usize, issuing: Issuing },
+    /// Something happens to a host.
+    Host(HostFault),
     /// A node's driver takes joins so.
     Join { node: usize, joining: Joining },
     /// The process of a node is killed.
@@ -180,10 +191,11 @@ impl Choices<'_> {
             queue_kib: 1 << self.below(8),
         });
         let nodes = 2 + usize::from(self.one_in(3));
+        let tale = self.tale();
         Options {
             seed,
             nodes,
-            pods: nodes + self.below(3),
+            pods: nodes + self.below(3) + usize::from(tale.is_some()),
             small,
             chop: self.one_in(3).then(|| 500 + self.below(5000)),
             same_node: !self.one_in(4),
@@ -192,6 +204,8 @@ impl Choices<'_> {
             pings: Duration::from_secs(if self.one_in(3) { 5 } else { 30 }),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             ways: self.ways(),
+            scarcity: self.scarcity(),
+            tale,
         }
     }
 
@@ -203,8 +217,8 @@ impl Choices<'_> {
         while rounds.len() < count && !self.0.is_empty() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
-            let fault = self.one_in(2).then(|| self.fault(&mut known));
-            let time = Duration::from_millis(self.of([1, 10, 100, 1000, 8000]));
+            let fault = (!self.one_in(3)).then(|| self.fault(&mut known));
+            let time = Duration::from_millis(self.of([1, 10, 10, 100, 100, 1000, 8000, 25_000]));
             rounds.push(Round { calls, fault, time });
         }
         rounds
@@ -259,18 +273,21 @@ impl Choices<'_> {
             Fault::Replace { pod, number: known.replaced },
             Fault::Rotate { pod },
             Fault::Stop { node },
+            Fault::Stop { node },
             Fault::Strict,
         ];
         menu.extend(known.calls.checked_sub(1).map(|call| Fault::Leave { call }));
         menu.extend(self.network_faults(known, pod).map(Fault::Network));
+        menu.extend(self.host_faults(known, pod, node).into_iter().map(Fault::Host));
+        menu.extend((0..3).map(|_| Fault::Attack { pod, attack: self.attack(known.scarcity) }));
         menu.extend(known.denied.then_some(Fault::Undeny));
         menu.extend(known.strict.then_some(Fault::Unstrict));
-        // One node of three may go; what is left must still work.
-        if known.nodes > 2 && !known.gone {
+        // One node at a time may go; what is left must still work.
+        if known.gone.is_none() {
             menu.extend([Fault::Kill { node }, Fault::Drain { node, within: Duration::from_secs(5) }]);
         }
         if let Some(node) = known.stopped.first().copied() {
-            menu.extend([Fault::Resume { node }, Fault::Resume { node }]);
+            menu.extend((0..5).map(|_| Fault::Resume { node }));
         }
         let number = self.below(menu.len());
         let fault = menu.swap_remove(number);
@@ -295,7 +312,9 @@ struct Known {
     cut: bool,
     denied: bool,
     strict: bool,
-    gone: bool,
+    gone: Option<usize>,
+    scarcity: Option<Scarcity>,
+    vanished: BTreeSet<usize>,
     stopped: BTreeSet<usize>,
 }
 
@@ -309,7 +328,9 @@ impl Known {
             cut: false,
             denied: false,
             strict: false,
-            gone: false,
+            gone: None,
+            scarcity: options.scarcity,
+            vanished: BTreeSet::new(),
             stopped: BTreeSet::new(),
         }
     }
@@ -321,7 +342,14 @@ impl Known {
             Fault::Undeny => self.denied = false,
             Fault::Strict => self.strict = true,
             Fault::Unstrict => self.strict = false,
-            Fault::Kill { .. } | Fault::Drain { .. } => self.gone = true,
+            Fault::Kill { node } | Fault::Drain { node, .. } => self.gone = Some(*node),
+            Fault::Host(HostFault::Restart { .. }) => self.gone = None,
+            Fault::Host(HostFault::Vanish { pod }) => {
+                self.vanished.insert(*pod);
+            }
+            Fault::Host(HostFault::Appear { pod }) => {
+                self.vanished.remove(pod);
+            }
             Fault::Replace { .. } => self.replaced += 1,
             Fault::Stop { node } => {
                 self.stopped.insert(*node);
@@ -329,9 +357,11 @@ impl Known {
             Fault::Resume { node } => {
                 self.stopped.remove(node);
             }
-            Fault::AwaitPolicy { .. }
+            Fault::Attack { .. }
+            | Fault::AwaitPolicy { .. }
             | Fault::Change(_)
             | Fault::Forget { .. }
+            | Fault::Host(_)
             | Fault::Issue { .. }
             | Fault::Join { .. }
             | Fault::Lag { .. }

@@ -1,6 +1,8 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
 mod change;
+mod host;
+mod hostile;
 mod network;
 mod witness;
 
@@ -15,8 +17,11 @@ use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
 use crate::world::{
-    Act, AppId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
+    Act, AppId, AttackerId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve,
+    World,
 };
+use host::Tricks;
+use hostile::Siege;
 use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -56,6 +61,14 @@ pub(super) struct Stage {
     small: bool,
     chopped: bool,
     outages: Outages,
+    tricks: Tricks,
+    sieges: Vec<Siege>,
+    /// Attackers whose windows were made smaller.
+    narrowed: Vec<AttackerId>,
+    /// The node of the last pod, where it lies.
+    liar: Option<NodeId>,
+    /// A node that is gone is not replaced at the end.
+    stays_gone: bool,
     story: Option<Vec<Line>>,
     /// How many reports of each node are told.
     told: Vec<usize>,
@@ -78,6 +91,9 @@ impl Stage {
                 limits.relay_queue = small.queue_kib << 10;
                 limits.judgements_per_turn = 2;
             }
+            if let Some(scarcity) = options.scarcity {
+                host::limit(limits, scarcity);
+            }
         });
         if let Some(most) = options.chop {
             world.chop(most);
@@ -92,10 +108,16 @@ impl Stage {
         world.latency(options.latency);
         network::lay(&mut world, &options.ways);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
-        let places = nodes.iter().copied().cycle().take(options.pods).enumerate();
+        let liar = options.tale.map(|tale| world.liar(hostile::lies(tale)));
+        let honest = options.pods - usize::from(liar.is_some());
+        let places = nodes.iter().copied().cycle().take(honest).chain(liar).enumerate();
         let mut hosts: Vec<Pod> =
             places.map(|(number, node)| world.pod(node, &format!("p{number}"))).collect();
         hosts.push(world.machine());
+        if let Some(liar) = liar {
+            // Whose key it has too.
+            world.pod(liar, "somebody");
+        }
         for host in &hosts {
             for port in Port::ALL {
                 if let Some(serve) = service(port) {
@@ -118,6 +140,11 @@ impl Stage {
             small: options.small.is_some(),
             chopped: options.chop.is_some(),
             outages: Outages::default(),
+            tricks: Tricks::default(),
+            sieges: Vec::new(),
+            narrowed: Vec::new(),
+            liar,
+            stays_gone: options.nodes > 2 && options.seed.is_multiple_of(2),
             story: depth.story.then(Vec::new),
             seen: BTreeSet::new(),
             events: 0,
@@ -216,6 +243,8 @@ impl Stage {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
             Fault::Change(change) => self.change(change),
+            Fault::Attack { pod, attack } => self.attack(*pod, *attack),
+            Fault::Host(fault) => self.host_fault(fault),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -298,6 +327,11 @@ impl Stage {
         self.note(|_| "heal: no faults from here on".to_owned());
         self.unclog();
         self.world.loss(None);
+        self.heal_hosts();
+        self.rout();
+        if let Some(gone) = self.gone.filter(|_| !self.stays_gone) {
+            self.restart(gone);
+        }
         self.world.remove_policy("no");
         self.world.remove_policy("strict");
         for node in self.nodes.clone() {
@@ -325,6 +359,7 @@ impl Stage {
     /// gone since; and whoever waited for its turn may reach a server only then. Says whether somebody was still there.
     fn let_go(&mut self) -> bool {
         let clients = self.calls.iter().map(|made| made.app);
+        let clients = clients.chain(self.tricksters().iter().copied());
         let there: Vec<AppId> =
             clients.chain(self.world.served()).filter(|app| !self.world.has_closed(*app)).collect();
         there.iter().for_each(|app| self.world.leave(*app));
@@ -334,8 +369,10 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
+        let honest = self.pods - usize::from(self.liar.is_some());
         let there = |number: usize| {
-            self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+            let lies = (honest..self.pods).contains(&number);
+            !lies && self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
         };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
         let mut pairs: Vec<(usize, usize)> =
@@ -359,6 +396,9 @@ impl Stage {
             let saw = (self.world.seen(app), self.world.received(app));
             let (from, to) = (self.label(from), self.label(to));
             assert_eq!(saw, (Seen::Fin, PROBE), "L3: after healing, {from} does not reach {to}");
+        }
+        if self.nodes.iter().any(|node| !self.world.past_outcomes(*node).is_empty()) {
+            self.seen.insert("restart");
         }
     }
 
@@ -391,16 +431,24 @@ impl Stage {
         }
         self.seen.extend(seen);
         self.look_at_network();
+        self.look_at_hosts();
+        self.look_at_sieges();
     }
 
     /// Takes in what nodes have reported since, and into the story if there is one.
     fn tell(&mut self) {
         let mut lines = Vec::new();
+        let mut forged = Vec::new();
+        let hostile = self.is_hostile();
         for (number, (node, told)) in self.nodes.iter().zip(&mut self.told).enumerate() {
             let reports = self.world.reports(*node);
             let new = reports.get(*told..).unwrap_or_default();
             *told = reports.len();
             witness::see(new, &mut self.seen);
+            if !hostile {
+                witness::assert_spoken_well(new);
+            }
+            forged.extend_from_slice(new);
             if self.story.is_some() {
                 lines.extend(new.iter().map(|(at, event)| Line {
                     at: at.since(Time::START),
@@ -410,6 +458,7 @@ impl Stage {
             }
         }
         self.seen.extend(self.world.take_shown());
+        self.look_at_forgeries(&forged);
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);
@@ -419,6 +468,7 @@ impl Stage {
     fn hash(&self) -> u64 {
         let mut digest = Digest::default();
         for node in &self.nodes {
+            self.world.past_outcomes(*node).hash(&mut digest);
             self.world.outcome(*node).hash().hash(&mut digest);
             for (at, _) in self.world.reports(*node) {
                 at.hash(&mut digest);

@@ -11,7 +11,7 @@ use culvert_core::mesh::{
     WorkloadSpec,
 };
 
-use super::network::Owner;
+use super::network::{Owner, Side};
 use super::node::{Issuing, Joining};
 use super::{NodeId, World};
 
@@ -25,11 +25,27 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
-    /// As which it was added to its node.
-    pub(super) added: WorkloadRef,
     pub(super) identity: SpiffeId,
+    /// Who its node is told it is.
+    pub(super) workload: WorkloadRef,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
+    /// It is not there for now.
+    pub(super) removed: bool,
+    /// What its proxy dials is redirected to the proxy.
+    pub(super) recaptured: bool,
+}
+
+impl Host {
+    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec) -> Host {
+        let workload = WorkloadRef {
+            namespace: spec.namespace.clone(),
+            name: spec.name.clone(),
+            service_account: spec.service_account.clone(),
+        };
+        let identity = identity_of(&spec);
+        Host { ip, node, spec, identity, workload, ports_exhausted: false, removed: false, recaptured: false }
+    }
 }
 
 impl Pod {
@@ -64,17 +80,9 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        let added =
-            WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
-        self.add_pod(node, ip, spec, added)
-    }
-
-    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
-        let workload = added.clone();
-        let identity = identity_of(&spec);
-        self.hosts.push(Host { ip, node: Some(node), spec, added, identity, ports_exhausted: false });
+        self.hosts.push(Host::new(ip, Some(node), spec));
         let pod = Pod(self.hosts.len() - 1);
-        self.input(node, Input::PodAdded { pod: pod.id(), workload });
+        self.tell_of_pod(pod);
         pod
     }
 
@@ -84,15 +92,7 @@ impl World {
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
         let spec =
             WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
-        let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
-        self.hosts.push(Host {
-            ip,
-            node: None,
-            identity: identity_of(&spec),
-            spec,
-            added,
-            ports_exhausted: false,
-        });
+        self.hosts.push(Host::new(ip, None, spec));
         Pod(self.hosts.len() - 1)
     }
 
@@ -207,13 +207,6 @@ impl World {
         self.apply(delta);
     }
 
-    /// A pod is gone from its node; its facts stay.
-    pub fn remove_pod(&mut self, pod: Pod) {
-        if let Some(node) = self.host(pod).node {
-            self.input(node, Input::PodRemoved { pod: pod.id() });
-        }
-    }
-
     /// A node finishes what it has, until a deadline from now.
     pub fn drain(&mut self, node: NodeId, within: Duration) {
         let until = self.net.now.after(within);
@@ -240,10 +233,16 @@ impl World {
     /// The process is killed: the kernel closes what it had open.
     pub fn kill(&mut self, node: NodeId) {
         for (wire, side) in self.net.ends_of(node) {
-            if let Some(Owner::App(app)) =
-                self.net.wire(wire).map(|wire| wire.end(side.other()).owner.clone())
-            {
-                self.apps.orphans.insert(app);
+            let Some(entry) = self.net.wire(wire) else { continue };
+            match &entry.end(side.other()).owner {
+                Owner::App(app) => {
+                    self.apps.orphans.insert(*app);
+                }
+                Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody if entry.target.port() != 15008 => {
+                    let client = entry.end(Side::Dialler).address.ip();
+                    self.apps.severed.insert((client, entry.target));
+                }
+                Owner::Attacker(_) | Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody => {}
             }
             self.net.close(wire, side, false);
         }

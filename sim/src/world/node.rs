@@ -79,6 +79,8 @@ pub(super) struct Node {
     pub(super) joins: usize,
     pub(super) drain_until: Option<Time>,
     pub(super) kernel: Kernel,
+    /// What came out of the processes before this one, as hashes.
+    pub(super) lives: Vec<u64>,
 }
 
 impl Node {
@@ -115,6 +117,7 @@ impl Node {
             joins: 0,
             drain_until: None,
             kernel: Kernel::default(),
+            lives: Vec::new(),
         }
     }
 
@@ -278,12 +281,22 @@ impl Node {
                     }
                 }
                 Output::Report(event) => {
-                    assert!(!matches!(event, Event::Misuse(_)), "the driver keeps the contract: {event:?}");
+                    assert!(!event.is_error(), "S22: an error of ours: {event:?}");
                     self.reports.push((net.now, event));
                 }
                 Output::Connect { .. } | Output::NeedCredential(_) => self.wants.push(output),
             }
         }
+    }
+
+    /// Takes over from the process before: how its kernel and the authority treat it, and what was reported.
+    pub(super) fn succeed(&mut self, before: Node) {
+        self.lives = before.lives;
+        self.lives.push(before.outcome.hash());
+        self.reports = before.reports;
+        (self.inputs, self.joins) = (before.inputs, before.joins);
+        (self.issuing, self.joining) = (before.issuing, before.joining);
+        (self.lag, self.kernel) = (before.lag, before.kernel);
     }
 
     /// The kernel closes what a killed process had open.

@@ -56,6 +56,7 @@ impl Choices<'_> {
             known.cut.then_some(NetworkFault::Heal),
             known.calls.checked_sub(1).map(|call| NetworkFault::Lose { call }),
             Some(NetworkFault::Unroute { pod }),
+            known.calls.checked_sub(1).map(|call| NetworkFault::Lose { call }),
         ];
         faults.into_iter().flatten()
     }
