@@ -12,11 +12,9 @@ use culvert_core::limit::Limits;
 use crate::failure::Failure;
 
 mod limit;
-mod sim;
 mod value;
 
 pub use limit::LimitSetting;
-pub use sim::{SimBenchArgs, SimCommand, SimExploreArgs, SimReplayArgs, SimRunArgs};
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.
@@ -56,9 +54,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Measure throughput and latency on this machine
     Bench(BenchArgs),
-    /// Let whole engines meet random faults in a simulated world
-    #[command(subcommand)]
-    Sim(SimCommand),
+    /// Let whole engines meet random faults in a simulated world (runs `culvert-sim`)
+    #[command(disable_help_flag = true)]
+    Sim(SimArgs),
     /// Print the version, the commit and the cryptographic module
     Version,
     /// Try whether the demo's network namespaces can be built here
@@ -67,6 +65,14 @@ pub enum Command {
     /// Run one of the demo's plain programs
     #[command(hide = true)]
     DemoProgram(DemoProgramArgs),
+}
+
+/// Arguments of `culvert sim`: those of `culvert-sim`, a program of its own, so that nothing of the simulator is in this one.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct SimArgs {
+    /// As `culvert-sim --help` says
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 const NODE_HELP: &str = "\
@@ -426,16 +432,40 @@ pub enum Parsed {
 ///
 /// A usage failure with one line about what is wrong and one about what to do.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Failure> {
-    let matched = CommandLine::command()
+    Ok(match read::<CommandLine>(arguments)? {
+        Line::Text(text) => Parsed::Text(text),
+        Line::Read(line) => Parsed::Command(Box::new(line.command)),
+    })
+}
+
+/// A command line of one of Culvert's programs.
+#[derive(Debug)]
+pub enum Line<L> {
+    /// Help to print.
+    Text(String),
+    /// What was asked for.
+    Read(L),
+}
+
+/// Reads a command line as every program of Culvert does.
+///
+/// # Errors
+/// It makes no sense; the failure says why in one line (exit status 2).
+pub fn read<L: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Line<L>, Failure> {
+    let command = L::command();
+    let name = command.get_name().to_owned();
+    let matched = command
         .term_width(terminal_width())
         .try_get_matches_from(arguments)
-        .and_then(|matches| CommandLine::from_arg_matches(&matches));
+        .and_then(|matches| L::from_arg_matches(&matches));
     match matched {
-        Ok(line) => Ok(Parsed::Command(Box::new(line.command))),
+        Ok(line) => Ok(Line::Read(line)),
         Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp => Ok(Parsed::Text(error.to_string())),
+            ErrorKind::DisplayHelp => Ok(Line::Text(error.to_string())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                Err(Failure::usage("a command is missing").hint("see `culvert --help`"))
+                Err(Failure::usage("a command is missing").hint(format!("see `{name} --help`")))
             }
             _ => Err(usage(&error.to_string())),
         },

@@ -9,7 +9,6 @@ mod figure;
 mod load;
 mod path;
 mod server;
-pub(crate) mod usage;
 
 use std::future::Future;
 use std::io;
@@ -22,6 +21,7 @@ use crate::args::{Against, BenchArgs, Load};
 use crate::demo::runner::Interrupt;
 use crate::failure::Failure;
 use crate::signal;
+use crate::usage;
 use envoy::Envoy;
 use figure::{Figure, PathName, Results};
 use path::{Ground, Path, PathError};

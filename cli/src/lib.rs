@@ -19,6 +19,7 @@ mod redirect;
 mod run;
 pub mod signal;
 mod sim;
+pub mod usage;
 pub mod version;
 pub mod watch;
 

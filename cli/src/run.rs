@@ -46,7 +46,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(args) => demo::start(&args),
         Command::Bench(args) => bench::run(args),
-        Command::Sim(command) => sim::run(&command),
+        Command::Sim(args) => sim::run(&args),
         Command::DemoProbe => demo::probe(),
         Command::DemoProgram(args) => demo_program(&args),
     }

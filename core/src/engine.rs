@@ -176,6 +176,9 @@ impl<L: Lies> Engine<L> {
 
     /// The next effect, in the order in which they were decided.
     pub fn poll_output(&mut self) -> Option<Output> {
+        planted!(OutputsReordered => if self.outputs.len() > 6 {
+            return self.outputs.pop_back();
+        });
         self.outputs.pop_front()
     }
 
@@ -184,6 +187,9 @@ impl<L: Lies> Engine<L> {
         if !self.stale.is_empty() {
             return Some(Deadline { at: self.latest.time, why: "policy sweep" });
         }
+        planted!(DeadlineStays => if self.drained {
+            return Some(Deadline { at: self.latest.time, why: "drain deadline" });
+        });
         self.timers.next()
     }
 

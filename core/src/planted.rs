@@ -7,6 +7,7 @@
 use std::env;
 use std::fmt::Debug;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The environment variable that names the bug of a process.
 pub const VARIABLE: &str = "CULVERT_BUG";
@@ -82,14 +83,28 @@ bugs! {
     EarlyMemoryKept: "R2", Scenarios;
     /// A source that was not read for a full queue is not read again.
     ReaderNotWoken: "L3", WorldTest("relay::a_joined_connection_goes_on_where_the_driver_parts_it");
+    /// A source is read however much is queued of it.
+    QueueUnbounded: "R1", WorldTest("relay::a_slow_reader_holds_its_sender_back");
     /// The id of what is gone is given to what comes next.
     IdUsedAgain: "E4", CoreTest("slots::tests::a_stale_key_names_nothing");
     /// A connection that moved bytes has no timer any more.
     TimerNotRearmed: "L1", WorldTest("ending::bytes_put_off_the_idle_timers");
+    /// The books count what came early twice.
+    EarlyCountedTwice: "S21", Scenarios;
+    /// A connection that ends while it waits is not told of.
+    SilentEnd: "S21", Scenarios;
+    /// A socket that is refused when it is accepted stays open.
+    RefusedSocketKept: "E4", Scenarios;
+    /// Outputs that are taken late come in another order.
+    OutputsReordered: "E1", Scenarios;
+    /// A deadline that is over is told again and again.
+    DeadlineStays: "L9", Scenarios;
 
     // Tunnels.
     /// The verified identity of a server is not compared with the expected one.
     WrongPeerTaken: "S8", WorldTest("dial::a_wrong_server_identity_is_refused_before_a_byte_is_sent");
+    /// What should have a tunnel goes in clear.
+    PlaintextFallback: "S10", Scenarios;
     /// A tunnel past the end of a certificate takes new streams.
     ExpiredStillUsed: "S9", WorldTest("arrival::no_stream_is_opened_under_a_certificate_that_is_over");
     /// Tunnels under a rotated credential stay in use.
@@ -104,6 +119,12 @@ bugs! {
     PeerNeverDead: "L8", WorldTest("ending::a_blackholed_tunnel_is_noticed_by_ping_though_nobody_sends");
     /// A CONNECT is made again when its tunnel is lost, though it may have been processed.
     RetryOfAny: "S17", WorldTest("abort::a_connect_that_may_have_been_processed_is_not_repeated");
+    /// Trace ids come from a counter of the process.
+    AmbientTrace: "M1", Scenarios;
+    /// A silent peer fails one of those that wait for its answers, not all.
+    TimeoutTellsOne: "B2", WorldTest("dial::on_an_open_tunnel_that_falls_silent_callers_fail_together_and_the_next_gets_a_new_one");
+    /// A tunnel that was full takes no streams before it is empty.
+    FullForEver: "L2", WorldTest("dial::a_tunnel_that_was_full_takes_streams_again");
     /// The end of a drain spares connections that are half closed.
     DrainSparesHalfClosed: "L7", Scenarios;
     /// A drained node does not say GOAWAY.
@@ -124,6 +145,10 @@ bugs! {
     LiveNotJudged: "S6", Scenarios;
     /// One that waits for a policy waits for ever.
     HeldForEver: "B5", WorldTest("policy::a_missing_policy_holds_a_new_connection_and_then_denies_it");
+    /// A hold begins anew whenever facts change.
+    HoldRestarts: "B5", WorldTest("policy::a_live_connection_ends_where_a_policy_stays_missing");
+    /// Facts that arrive wake nobody who waits for them.
+    FactsWakeNobody: "L2", WorldTest("arrival::a_connection_waits_for_the_facts_about_its_pod");
     /// Bytes of a connection move while it awaits its judgement.
     StaleBytesMove: "S6", WorldTest("sweep::a_connection_that_awaits_its_judgement_is_not_read_and_is_again_after_it");
     /// Of many connections that await their judgement the first are judged, and the rest forgotten.
@@ -138,6 +163,8 @@ bugs! {
     // Streams.
     /// A stream that was reset counts as open for ever.
     StreamSlotLeaks: "R2", Scenarios;
+    /// Streams whose end the peer may not know of are not counted.
+    ClosingNotCounted: "S16", CoreTest("hbone::mux::tests::limit::the_peers_limit_is_kept_and_told");
     /// The window of the connection does not grow by what stalled streams hold.
     ConnectionWindowFixed: "R4", CoreTest("hbone::mux::tests::limit::ninety_nine_stalled_streams_do_not_stop_the_last");
     /// A stream that stalled under a lowered window is not looked at again.
@@ -203,6 +230,10 @@ static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();
 /// # Panics
 ///
 /// [`VARIABLE`] names no bug: a run that has none in it would pass for one whose bug nobody noticed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no other way to be told, and builds without bugs have none of this"
+)]
 pub fn chosen() -> Option<Bug> {
     *CHOSEN.get_or_init(|| {
         let name = env::var(VARIABLE).ok()?;
@@ -221,4 +252,10 @@ pub fn is(bug: Bug) -> bool {
 /// A hash that many share.
 pub(crate) fn weak_hash(value: &impl Debug) -> u8 {
     format!("{value:?}").bytes().fold(7, |hash: u8, byte| hash.wrapping_mul(31) ^ byte) & 3
+}
+
+/// How often this process has asked: the same for no two runs in it.
+pub(crate) fn count() -> u64 {
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    ASKED.fetch_add(1, Ordering::Relaxed)
 }

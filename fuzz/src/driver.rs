@@ -29,6 +29,8 @@ pub struct Known {
     pub closed: bool,
     /// It is connected, as the engine knows.
     pub connected: bool,
+    /// It carries a tunnel, not an application's bytes.
+    pub tunnel: bool,
     /// The engine sent FIN.
     pub finished: bool,
     /// The other socket of a joined pair.
@@ -54,8 +56,8 @@ pub struct Driver {
     pub order: Vec<SocketId>,
     /// The facts that it was given last.
     pub snapshot: Arc<Snapshot>,
-    /// Dials that nobody has looked at yet: who asks is told whether the far end is a proxy.
-    pub dialled: Vec<(SocketId, bool)>,
+    /// Dials that nobody has looked at yet.
+    pub dialled: Vec<SocketId>,
     /// Everything that came out, for comparison.
     pub told: Vec<String>,
     /// Whether somebody told the engine what did not happen.
@@ -91,12 +93,12 @@ impl Driver {
     pub fn accept(&mut self, origin: Origin) -> SocketId {
         let socket = self.engine.accept(self.now, origin);
         self.applications += usize::from(origin.listener != Listener::InboundHbone);
-        self.know(socket, true);
+        self.know(socket, true, origin.listener == Listener::InboundHbone);
         socket
     }
 
-    fn know(&mut self, socket: SocketId, connected: bool) {
-        let before = self.sockets.insert(socket, Known { connected, ..Known::default() });
+    fn know(&mut self, socket: SocketId, connected: bool, tunnel: bool) {
+        let before = self.sockets.insert(socket, Known { connected, tunnel, ..Known::default() });
         assert!(before.is_none(), "{socket:?} is there twice");
         self.order.push(socket);
     }
@@ -129,8 +131,8 @@ impl Driver {
             Output::Connect { socket, target, .. } => {
                 let port = target.port();
                 assert!(!matches!(port, 15001 | 15006 | 15080 | 0), "a dial to {target}");
-                self.know(socket, false);
-                self.dialled.push((socket, port == 15008));
+                self.know(socket, false, port == 15008);
+                self.dialled.push(socket);
             }
             Output::Interest { socket, interest } => {
                 let known = self.open(socket);
@@ -178,7 +180,7 @@ impl Driver {
 
     /// Whether an orderly close must have been announced: a tunnel ends by close_notify instead of FIN.
     fn applies(&self, socket: SocketId) -> bool {
-        self.sockets.get(&socket).is_some_and(|known| known.connected && known.far.is_none())
+        self.sockets.get(&socket).is_some_and(|known| known.connected && !known.tunnel)
     }
 
     fn open(&mut self, socket: SocketId) -> &mut Known {

@@ -5,6 +5,7 @@ use culvert_core::engine::boundary::Slices;
 use culvert_core::hbone::connect::{Authority, ConnectRequest, ConnectResponse};
 use culvert_core::hbone::mux::{MuxEvent, StreamId};
 use culvert_core::hbone::tunnel::{Tunnel, TunnelEvent};
+use culvert_core::lies::Honest;
 use culvert_core::limit::Limits;
 
 use crate::input::Bytes;
@@ -26,6 +27,8 @@ const TARGETS: [&str; 8] = [
 #[derive(Debug)]
 pub struct Far {
     tunnel: Tunnel,
+    /// What the tunnel reads into.
+    space: Vec<u8>,
     streams: Vec<StreamId>,
     /// Bytes that have come and found no room yet.
     waiting: Vec<u8>,
@@ -35,24 +38,25 @@ impl Far {
     /// The peer of an engine that dials, or of one that is dialled.
     pub fn new(cast: &Cast, limits: &Limits, dialled: bool, stranger: bool) -> Far {
         let identity = if stranger { &cast.stranger } else { &cast.honest };
-        let mut tunnel = if dialled { Tunnel::server(limits) } else { Tunnel::client(limits) };
+        let mut tunnel =
+            if dialled { Tunnel::server(limits, &Honest) } else { Tunnel::client(limits, &Honest) };
         tunnel.start(identity);
         tunnel.turn();
-        Far { tunnel, streams: Vec::new(), waiting: Vec::new() }
+        Far { tunnel, space: Vec::new(), streams: Vec::new(), waiting: Vec::new() }
     }
 
     /// Bytes of the engine.
     pub fn take(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
         while !self.waiting.is_empty() && self.tunnel.wants_read() {
-            let space = self.tunnel.read_space();
+            let space = self.tunnel.read_space(&mut self.space);
             let len = space.len().min(self.waiting.len());
             if len == 0 {
                 break;
             }
             space[..len].copy_from_slice(&self.waiting[..len]);
             self.waiting.drain(..len);
-            self.tunnel.received(len);
+            self.tunnel.received(&mut self.space, len);
             self.turn();
         }
     }

@@ -17,7 +17,8 @@ pub fn body(data: &[u8]) -> Option<&[u8]> {
     Some(body)
 }
 
-fn is_replay() -> bool {
+/// Whether corpora are replayed, of which every file must be of the version of now.
+pub fn is_replay() -> bool {
     static REPLAY: OnceLock<bool> = OnceLock::new();
     *REPLAY.get_or_init(|| std::env::var_os("CULVERT_FUZZ_REPLAY").is_some())
 }

@@ -144,8 +144,8 @@ impl Script {
 
     /// A dial of a tunnel gets a far end that understands it; which kind, its number says.
     fn answer_dials(&mut self) {
-        for (socket, tunnel) in std::mem::take(&mut self.driver.dialled) {
-            if tunnel && let Some(known) = self.driver.sockets.get_mut(&socket) {
+        for socket in std::mem::take(&mut self.driver.dialled) {
+            if let Some(known) = self.driver.sockets.get_mut(&socket).filter(|known| known.tunnel) {
                 known.far = Some(Far::new(self.cast, &limits(), true, socket.slot() % 8 == 7));
             }
         }

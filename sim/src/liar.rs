@@ -38,7 +38,7 @@ pub enum Lie {
     AbortsAs(StreamEnd),
     /// Where END_STREAM is due, the stream is reset with this code.
     FinishesAs(u32),
-    /// Frames of this type are not sent; acknowledgements of it are.
+    /// Frames of this type are not sent, though what is to follow them is; acknowledgements of it are.
     Withholds(u8),
     /// Acknowledgements of this type are not sent.
     Unanswering(u8),
@@ -98,13 +98,12 @@ impl Liar {
     fn speak(&mut self, frame: Frame, into: &mut Vec<u8>) {
         let ack = frame.is_ack_of(kind::SETTINGS) || frame.is_ack_of(kind::PING);
         let withheld = if ack { Lie::Unanswering(frame.kind) } else { Lie::Withholds(frame.kind) };
-        if self.tells(&withheld) {
-            return;
+        if !self.tells(&withheld) {
+            if frame.kind == kind::SETTINGS && !ack {
+                self.asked.push_back(true);
+            }
+            self.cut(&frame, into);
         }
-        if frame.kind == kind::SETTINGS && !ack {
-            self.asked.push_back(true);
-        }
-        self.cut(&frame, into);
         if ack {
             return;
         }
@@ -250,5 +249,79 @@ impl Lies for Liar {
         while let Some(frame) = self.heard.next() {
             self.listen(frame, plain);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{PREFACE, setting};
+
+    /// What comes out of a liar for these words, cut into pieces of every size.
+    fn told(client: bool, lies: &[Lie], words: &[u8]) -> Vec<u8> {
+        let all: Vec<Vec<u8>> = (1..=words.len())
+            .map(|size| {
+                let mut liar = Liar::new(lies.to_vec()).for_tunnel(client);
+                words.chunks(size).flat_map(|piece| liar.sends(piece).into_owned()).collect()
+            })
+            .collect();
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "it depends on how it is cut");
+        all.into_iter().next().unwrap_or_default()
+    }
+
+    #[test]
+    fn without_lies_everything_passes_as_it_is() {
+        let said = Frame::wire(&[
+            Frame::settings(&[]),
+            Frame::connect(1, "10.0.0.1:80"),
+            Frame::data(1, true, b"hi"),
+        ]);
+        let client = [PREFACE, &said].concat();
+        assert_eq!((told(true, &[], &client), told(false, &[], &said)), (client.clone(), said.clone()));
+        let mut liar = Liar::new(Vec::new()).for_tunnel(false);
+        let mut heard = Vec::new();
+        for piece in client.chunks(7) {
+            let mut plain = BytesMut::from(piece);
+            liar.hears(&mut plain);
+            heard.extend_from_slice(&plain);
+        }
+        assert_eq!(heard, client);
+    }
+
+    #[test]
+    fn what_is_added_withheld_and_cut_is_what_the_lies_say() {
+        let data = |bytes: &[u8], end| Frame::data(1, end, bytes);
+        let pong = Frame::new(kind::PING, flag::ACK, 0, b"echoecho");
+        let words = Frame::wire(&[data(b"abc", true), Frame::ping(*b"pingping"), pong.clone()]);
+        let lies = [
+            Lie::Crumbs(2),
+            Lie::Withholds(kind::PING),
+            Lie::Says { after: kind::DATA, count: 1, frames: vec![Frame::reset(SAME, 7)] },
+        ];
+        let expected = [data(b"ab", false), data(b"c", true), Frame::reset(1, 7), pong];
+        assert_eq!(told(false, &lies, &words), Frame::wire(&expected));
+    }
+
+    #[test]
+    fn the_honest_code_hears_no_acknowledgement_of_what_it_did_not_say() {
+        let lie = Lie::Adds {
+            to: kind::DATA,
+            frames: vec![Frame::settings(&[(setting::MAX_FRAME_SIZE, 1 << 20)])],
+        };
+        let mut liar = Liar::new(vec![lie]).for_tunnel(false);
+        let mut heard = Vec::new();
+        for said in [Frame::settings(&[]), Frame::data(1, false, b"x"), Frame::settings(&[])] {
+            liar.sends(&said.bytes());
+        }
+        for _ in 0..3 {
+            let mut plain = BytesMut::from(&Frame::settings_ack().bytes()[..]);
+            // The server's side hears a preface first.
+            if heard.is_empty() {
+                liar.hears(&mut BytesMut::from(PREFACE));
+            }
+            liar.hears(&mut plain);
+            heard.push(plain.len());
+        }
+        assert_eq!(heard, [9, 0, 9]);
     }
 }

@@ -10,6 +10,8 @@ pub mod certificate;
 pub mod crypto;
 pub mod explore;
 pub mod frame;
+pub mod idle;
 pub mod liar;
+pub mod model;
 pub mod scenario;
 pub mod world;

@@ -9,6 +9,7 @@
 //!    broken, if one was.
 
 mod plan;
+mod shrink;
 mod stage;
 mod story;
 mod vocabulary;
@@ -22,6 +23,7 @@ use arbitrary::Unstructured;
 use culvert_core::seed::Seed;
 
 use plan::{Choices, Options, Round};
+pub use shrink::{Shrunk, shrink};
 use stage::Stage;
 pub use story::Line;
 pub use vocabulary::VOCABULARY;
@@ -74,7 +76,13 @@ impl Depth {
 pub struct Outcome {
     /// A number for all that came out of every engine and reached every application, with the times.
     pub hash: u64,
-    /// Inputs that engines took before the end.
+    /// Nodes of the world.
+    pub nodes: usize,
+    /// Connections that applications dialled, probes included.
+    pub connections: usize,
+    /// Faults that were brought about.
+    pub faults: usize,
+    /// Inputs that engines took.
     pub events: usize,
     /// How long chaos, healing and the calls after it took in the world.
     pub simulated: Duration,
@@ -139,6 +147,11 @@ impl Scenario {
         }
     }
 
+    /// How many faults it brings about.
+    fn faults(&self) -> usize {
+        self.rounds.iter().filter(|round| round.fault.is_some()).count()
+    }
+
     fn after_version(bytes: &[u8]) -> Scenario {
         let mut choices = Choices(Unstructured::new(bytes));
         let options = choices.options();
@@ -158,7 +171,7 @@ impl Scenario {
                 .unwrap_or_else(|| "a panic without words".to_owned());
             Violation { message: one_line(&text), at: stage.elapsed() }
         });
-        stage.leave(violation)
+        Outcome { faults: self.faults(), ..stage.leave(violation) }
     }
 
     /// Runs it twice, which must come to the same (M1). One of sixteen is replayed as well. What breaks a law is run once

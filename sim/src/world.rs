@@ -8,7 +8,7 @@
 mod agenda;
 mod app;
 mod attacker;
-mod denial;
+mod control;
 mod digest;
 mod forgery;
 mod host;
@@ -18,6 +18,7 @@ mod machine;
 mod network;
 mod node;
 mod outage;
+mod permission;
 mod recording;
 mod restart;
 mod route;
@@ -42,6 +43,7 @@ use culvert_core::time::{Now, Time, WallTime};
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
+pub use control::{CatchUp, Delivery};
 pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use network::Direction;
@@ -78,9 +80,11 @@ pub struct World {
     authority: Authority,
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
-    facts: Arc<Snapshot>,
+    control: control::Control,
+    /// Which of the scenarios' vocabulary the world itself has seen.
+    shown: BTreeSet<&'static str>,
     finished: bool,
-    denials: denial::Denials,
+    permissions: permission::Permissions,
     lifetime: Duration,
     /// Whether engines are recorded, and recordings replayed at the end: it needs memory for every byte, and time.
     replays: bool,
@@ -113,9 +117,10 @@ impl World {
             apps: Apps::default(),
             attackers: Vec::new(),
             busy: BTreeSet::new(),
-            facts: Arc::new(Snapshot::new()),
+            control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
+            shown: BTreeSet::new(),
             finished: false,
-            denials: denial::Denials::default(),
+            permissions: permission::Permissions::default(),
             lifetime: Duration::from_secs(24 * 3600),
             replays: true,
         }
@@ -136,7 +141,9 @@ impl World {
         let config = self.config(number, 0);
         let draws = config.seed.child("tls").draws();
         let recorded = self.replays && liar.is_none();
-        self.nodes.push(Node::new(config, self.facts.clone(), self.now(), draws, recorded, liar));
+        let facts = self.control.facts().clone();
+        self.control.subscribe(self.net.now);
+        self.nodes.push(Node::new(config, facts, self.now(), draws, recorded, liar));
         NodeId(number)
     }
 
@@ -196,7 +203,7 @@ impl World {
         let host = self.host(from);
         let ip = host.ip;
         let route = if host.node.is_some() { ip } else { target.ip() };
-        self.call_by(ip, ip, route, target, script)
+        self.call_by(from, ip, route, target, script)
     }
 
     /// As [`World::call`]; no byte of it may reach any application.

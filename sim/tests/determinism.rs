@@ -1,4 +1,5 @@
 //! The same inputs give the same outputs: of one seed, of one recording, in every process (M1).
+#![expect(clippy::unwrap_used, reason = "a test panics to fail, in its helpers too")]
 
 use std::process::Command;
 use std::time::Duration;
@@ -67,9 +68,7 @@ fn fair(seed: u64) -> (World, Vec<NodeId>) {
 }
 
 fn hash_of(world: &World, nodes: &[NodeId]) -> u64 {
-    let hashes = nodes
-        .iter()
-        .map(|node| world.recording(*node).expect("it is recorded").replay(Polling::Eager).hash());
+    let hashes = nodes.iter().map(|node| world.recording(*node).unwrap().replay(Polling::Eager).hash());
     hashes.fold(0, |all, hash| all.rotate_left(21) ^ hash)
 }
 
@@ -85,12 +84,11 @@ fn print_hash() {
 #[test]
 fn a_recording_gives_the_same_in_two_processes() {
     let (world, nodes) = fair(42);
-    let inputs: usize =
-        nodes.iter().map(|node| world.recording(*node).expect("it is recorded").steps.len()).sum();
+    let inputs: usize = nodes.iter().map(|node| world.recording(*node).unwrap().steps.len()).sum();
     assert!(inputs >= 10_000, "{inputs} inputs are too few to say much");
     for node in &nodes {
         assert_eq!(
-            &world.recording(*node).expect("it is recorded").replay(Polling::Eager),
+            &world.recording(*node).unwrap().replay(Polling::Eager),
             world.outcome(*node),
             "the replay of {node:?}"
         );
@@ -143,7 +141,7 @@ fn the_recording_has_every_kind_of_connection() {
 #[test]
 fn another_seed_and_one_changed_byte_give_another_hash() {
     let (world, nodes) = fair(42);
-    let recording = world.recording(nodes[0]).expect("it is recorded");
+    let recording = world.recording(nodes[0]).unwrap();
     let whole = recording.replay(Polling::Eager).hash();
     let reads: Vec<usize> = (0..recording.steps.len())
         .filter(|index| matches!(&recording.steps[*index], Step::Read(_, _, bytes) if bytes.len() > 1000))
@@ -157,11 +155,7 @@ fn another_seed_and_one_changed_byte_give_another_hash() {
         assert_ne!(changed.replay(Polling::Eager).hash(), whole, "a byte in quarter {part}");
     }
     let (other, same) = fair(43);
-    assert_ne!(
-        other.recording(same[0]).expect("it is recorded").replay(Polling::Eager).hash(),
-        whole,
-        "another seed"
-    );
+    assert_ne!(other.recording(same[0]).unwrap().replay(Polling::Eager).hash(), whole, "another seed");
     other.finish();
     world.finish();
 }

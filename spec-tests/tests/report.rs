@@ -78,6 +78,20 @@ fn every_row_and_promise_of_what_is_built_has_a_clause() {
     assert!(lost.is_empty(), "no clause has its source in node.md {}", lost.join(", "));
 }
 
+/// The attacks that what is built so far can meet, by their numbers.
+const ATTACKS: [RangeInclusive<u32>; 5] = [1..=12, 15..=16, 22..=25, 28..=29, 31..=32];
+
+#[test]
+fn every_attack_on_what_is_built_has_a_clause() {
+    let ledgers = ledgers();
+    let hostile = ledgers.iter().find(|ledger| ledger.name == "hostile").unwrap();
+    let group = |id: &str| id.split('.').next().unwrap_or_default().to_owned();
+    let known: BTreeSet<String> = hostile.clauses.iter().map(|clause| group(&clause.id)).collect();
+    let attacks = ATTACKS.into_iter().flatten().map(|attack| format!("A{attack}"));
+    let lost: Vec<_> = attacks.filter(|attack| !known.contains(attack)).collect();
+    assert!(lost.is_empty(), "no clause is about {}", lost.join(", "));
+}
+
 #[test]
 fn a_source_names_rows_and_promises() {
     assert_eq!(places("node.md rows 14 and 45, B3"), ["14", "45", "B3"]);

@@ -135,16 +135,9 @@ fn a_bench_compares_with_envoy_unless_told_not_to() {
 }
 
 #[test]
-fn a_campaign_has_seeds_and_a_replay_one_scenario() {
-    let Command::Sim(SimCommand::Run(run)) = command("culvert sim run --seeds 9 --from 4 --jobs 2 --json")
-    else {
-        panic!("not a campaign");
-    };
-    assert_eq!((run.seeds.get(), run.from, run.jobs, run.json), (9, 4, NonZeroUsize::new(2), true));
-    let Command::Sim(SimCommand::Replay(replay)) = command("culvert sim replay 17 --trace") else {
-        panic!("not a replay");
-    };
-    assert_eq!((replay.scenario, replay.trace), ("17".into(), true));
-    failure("culvert sim run --seeds 0");
-    failure("culvert sim replay");
+fn what_follows_sim_is_passed_on_as_it_is() {
+    let Command::Sim(sim) = command("culvert sim run --seeds 9 --help") else { panic!("not sim") };
+    assert_eq!(sim.arguments, ["run", "--seeds", "9", "--help"]);
+    let Command::Sim(sim) = command("culvert sim --help") else { panic!("not sim") };
+    assert_eq!(sim.arguments, ["--help"]);
 }

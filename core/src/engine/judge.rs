@@ -107,6 +107,9 @@ impl<L: Lies> Engine<L> {
             }
             Verdict::Hold { .. } => {
                 let until = now.time.after(self.config.limits.policy_hold);
+                planted!(HoldRestarts => if let Some(flow) = self.flows.get_mut(id) {
+                    flow.held = None;
+                });
                 // One that waits for the policy to begin with counts from when it began to wait.
                 if let Some(flow) =
                     self.flows.get_mut(id).filter(|flow| !matches!(flow.phase, Phase::Waiting(_)))

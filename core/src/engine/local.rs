@@ -119,6 +119,7 @@ impl<L: Lies> Engine<L> {
 
     /// Gives every flow that waits another try, in the order in which they began.
     pub(super) fn facts_changed(&mut self, now: Now) {
+        planted!(FactsWakeNobody => return);
         for flow in std::mem::take(&mut self.waiting) {
             self.resume(now, flow);
         }

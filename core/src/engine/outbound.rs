@@ -147,7 +147,10 @@ impl<L: Lies> Engine<L> {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(&source));
             }
-            Decision::Tunnel(to) => self.want_tunnel(now, id, &source, *to),
+            Decision::Tunnel(to) => {
+                planted!(PlaintextFallback => return self.connect_far(now, id, pod, to.authority, self.own_source(&source)));
+                self.want_tunnel(now, id, &source, *to);
+            }
             Decision::Local(to) => self.want_local(now, id, &source, &to),
         }
     }
@@ -377,6 +380,7 @@ impl<L: Lies> Engine<L> {
 
     /// Closes a socket that was never taken in.
     pub(super) fn refuse_socket(&mut self, socket: SocketId) {
+        planted!(RefusedSocketKept => return);
         self.close_socket(socket, CloseMode::Abort);
     }
 }

@@ -212,6 +212,7 @@ impl<L: Lies> Engine<L> {
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.phase = Phase::Relaying;
         flow.active = now.time;
+        planted!(EarlyCountedTwice => flow.bytes.near += flow.early_bytes as u64);
         let connection = flow.connection.clone();
         let (early, far) = (std::mem::take(&mut flow.early), flow.far);
         planted!(
@@ -399,6 +400,9 @@ impl<L: Lies> Engine<L> {
         if matches!(flow.phase, Phase::Pooled(_)) {
             self.pool.cancelled(id);
         }
+        planted!(SilentEnd => if matches!(flow.phase, Phase::Waiting(_)) {
+            return;
+        });
         self.report(Event::Closed {
             connection: flow.connection,
             bytes_sent: flow.bytes.near,

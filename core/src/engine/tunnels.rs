@@ -79,6 +79,8 @@ pub(super) struct TunnelEntry<L: Lies> {
     pub(super) last_received: Time,
     pub(super) ping_sent: Option<Time>,
     pub(super) retired: bool,
+    /// Our certificate was rotated since it was begun.
+    pub(super) outdated: bool,
     /// The socket's FIN has arrived.
     pub(super) heard_end: bool,
     room: usize,
@@ -196,6 +198,7 @@ impl<L: Lies> Engine<L> {
             last_received: now.time,
             ping_sent: None,
             retired: false,
+            outdated: false,
             heard_end: false,
             room: 0,
             held: 0,
@@ -504,11 +507,13 @@ impl<L: Lies> Engine<L> {
         }
     }
 
-    /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3).
+    /// A certificate was rotated: tunnels under the old one take no new streams (node.md B3), and those that are still dialled
+    /// only those of who waits for them.
     pub(super) fn retire_tunnels_of(&mut self, now: Now, own: &SpiffeId) {
         planted!(RotationKeepsTunnels => return);
         for id in self.tunnels.keys() {
-            if self.tunnels.get(id).is_some_and(|t| t.own.as_ref() == Some(own)) {
+            if let Some(entry) = self.tunnels.get_mut(id).filter(|t| t.own.as_ref() == Some(own)) {
+                entry.outdated = true;
                 self.retire_tunnel(now, id);
             }
         }

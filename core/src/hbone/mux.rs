@@ -239,6 +239,7 @@ impl Mux {
         if !self.takes_streams() {
             return 0;
         }
+        planted!(ClosingNotCounted => return self.session.peer_max_streams().saturating_sub(self.books.live));
         self.session.peer_max_streams().saturating_sub(self.books.live + self.books.closing)
     }
 

@@ -74,6 +74,36 @@ impl Snapshot {
             && self.policies == other.policies
     }
 
+    /// Whether it is the same as another in all but its epoch, indexes included: snapshots of the same facts always are, in
+    /// whatever order, batches and repetitions the facts arrived.
+    pub fn is_identical_to(&self, other: &Snapshot) -> bool {
+        let Snapshot {
+            epoch: _,
+            workloads: _,
+            services: _,
+            policies: _,
+            by_address,
+            by_instance,
+            by_vip,
+            by_cidr,
+            by_hostname,
+            endpoints,
+            global,
+            by_namespace,
+            references,
+        } = self;
+        self.same_facts(other)
+            && *by_address == other.by_address
+            && *by_instance == other.by_instance
+            && *by_vip == other.by_vip
+            && *by_cidr == other.by_cidr
+            && *by_hostname == other.by_hostname
+            && *endpoints == other.endpoints
+            && *global == other.global
+            && *by_namespace == other.by_namespace
+            && *references == other.references
+    }
+
     /// The delta that makes of this snapshot one with the facts of another. To take over a file that was read anew:
     /// `now.apply(now.delta_to(&Snapshot::from_file(file)?))`.
     pub fn delta_to(&self, other: &Snapshot) -> Delta {

@@ -50,7 +50,7 @@ usage: culvert-bugs [--only NAME] [--every N] [--offset K] [--max-seeds M] [--jo
 
     fn hunt(mut arguments: &[&str]) -> Result<ExitCode, Error> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut hunt = Hunt { only: None, every: 1, offset: 0, seeds: 300, jobs };
+        let mut hunt = Hunt { only: None, every: 1, offset: 0, seeds: 2000, jobs };
         let mut docs = None;
         while let [option, value, rest @ ..] = arguments {
             match *option {

@@ -7,7 +7,7 @@ use culvert_core::planted::VARIABLE;
 
 use super::{Finding, HuntError};
 use crate::explore;
-use crate::scenario::{Depth, Scenario};
+use crate::scenario::Scenario;
 
 /// Scenarios of one process.
 const BATCH: u64 = 25;
@@ -26,7 +26,7 @@ pub fn walk(from: u64, to: u64) {
     std::panic::set_hook(Box::new(|_| ()));
     for seed in from..to {
         println!("{SEED}{seed}");
-        let outcome = Scenario::of_seed(seed).run(Depth::QUICK);
+        let outcome = Scenario::of_seed(seed).run_twice();
         if let Some(violation) = outcome.violation {
             return println!("{BROKEN}{} {}", violation.law(), violation.message);
         }

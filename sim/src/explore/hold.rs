@@ -49,8 +49,14 @@ impl Judging for Shipped {}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
+    /// It is allowed, and its application is being dialled.
+    Dialling,
     Gone,
-    Held { left: u8 },
+    /// It waits for facts, before its application is dialled or after.
+    Held {
+        left: u8,
+        dialled: bool,
+    },
     Live,
 }
 
@@ -59,6 +65,8 @@ enum Phase {
 pub(super) enum Step {
     /// A connection comes; the first has an identity.
     Connect { connection: usize },
+    /// The application that a connection is for is there.
+    Dialled { connection: usize },
     /// A connection ends.
     End { connection: usize },
     /// What has arrived is taken as one change; only a late driver has such a step.
@@ -77,6 +85,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Step::Connect { connection } => write!(f, "connection {connection} comes"),
+            Step::Dialled { connection } => write!(f, "the application of connection {connection} is there"),
             Step::End { connection } => write!(f, "connection {connection} ends"),
             Step::Hear => f.write_str("what has arrived is heard"),
             Step::Name { names: [first, second] } => {
@@ -158,9 +167,10 @@ impl<J: Judging> HoldMachine<J> {
         let Some(phase) = self.connections.get_mut(connection) else { return };
         *phase = match (verdict, *phase) {
             (None | Some(Verdict::Deny(_)), _) => Phase::Gone,
-            (Some(Verdict::Allow { .. }), _) => Phase::Live,
-            (Some(Verdict::Hold { .. }), Phase::Held { left }) => Phase::Held { left },
-            (Some(Verdict::Hold { .. }), _) => Phase::Held { left: HOLD },
+            (Some(Verdict::Allow { .. }), Phase::Live | Phase::Held { dialled: true, .. }) => Phase::Live,
+            (Some(Verdict::Allow { .. }), _) => Phase::Dialling,
+            (Some(Verdict::Hold { .. }), held @ Phase::Held { .. }) => held,
+            (Some(Verdict::Hold { .. }), phase) => Phase::Held { left: HOLD, dialled: phase == Phase::Live },
         };
     }
 
@@ -194,8 +204,8 @@ impl<J: Judging> HoldMachine<J> {
         for connection in 0..self.connections.len() {
             let verdict = self.verdict(&self.heard.snapshot, connection);
             let Some(phase) = self.connections.get_mut(connection) else { continue };
-            let Phase::Held { left } = *phase else { continue };
-            *phase = Phase::Held { left: left.saturating_sub(1) };
+            let Phase::Held { left, dialled } = *phase else { continue };
+            *phase = Phase::Held { left: left.saturating_sub(1), dialled };
             if left > 1 {
                 continue;
             }
@@ -223,6 +233,10 @@ impl<J: Judging> Machine for HoldMachine<J> {
             match phase {
                 Phase::Gone if self.heard.facts.names.is_some() => steps.push(Step::Connect { connection }),
                 Phase::Gone => {}
+                Phase::Dialling => {
+                    steps.push(Step::Dialled { connection });
+                    steps.push(Step::End { connection });
+                }
                 Phase::Held { .. } | Phase::Live => steps.push(Step::End { connection }),
             }
         }
@@ -244,6 +258,12 @@ impl<J: Judging> Machine for HoldMachine<J> {
         match *step {
             Step::Connect { connection } => {
                 self.judge(connection);
+                return Ok(());
+            }
+            Step::Dialled { connection } => {
+                if let Some(phase) = self.connections.get_mut(connection) {
+                    *phase = Phase::Live;
+                }
                 return Ok(());
             }
             Step::End { connection } => {
@@ -284,13 +304,13 @@ impl<J: Judging> Machine for HoldMachine<J> {
                 return broken("the verdict is not what the facts say");
             }
             match phase {
-                Phase::Live if answer != Some(Answer::Allow) => {
+                Phase::Dialling | Phase::Live if answer != Some(Answer::Allow) => {
                     return broken("one lives that the facts do not allow");
                 }
                 Phase::Held { .. } if answer != Some(Answer::Hold) => {
                     return broken("one is held that the facts decide");
                 }
-                Phase::Gone | Phase::Held { .. } | Phase::Live => {}
+                Phase::Dialling | Phase::Gone | Phase::Held { .. } | Phase::Live => {}
             }
         }
         Ok(())

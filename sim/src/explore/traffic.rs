@@ -12,6 +12,7 @@ mod step;
 mod tests;
 
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use culvert_core::hbone::mux::ResetCause;
 use culvert_core::hbone::pool::{Pool, PoolLimits};
@@ -142,12 +143,12 @@ enum Phase {
     Over,
 }
 
-/// A tunnel.
+/// A tunnel. States share what one event leaves as it was.
 #[derive(Clone, Debug)]
 struct Carrier {
     id: Id,
     phase: Phase,
-    link: Link,
+    link: Arc<Link>,
     /// Whose streams it carries.
     users: Vec<(StreamNumber, Id)>,
     retired: bool,
@@ -188,7 +189,7 @@ pub(super) struct Traffic<D> {
     driving: D,
     callers: Vec<Caller>,
     carriers: Vec<Carrier>,
-    pool: Pool<(), Id, Id>,
+    pool: Arc<Pool<(), Id, Id>>,
     client: Life,
     server: Life,
     /// For how many more ticks our credential is valid.
@@ -208,13 +209,17 @@ impl<D: Driving> Traffic<D> {
             driving,
             callers: Vec::new(),
             carriers: Vec::new(),
-            pool: Pool::new(scope.limits),
+            pool: Arc::new(Pool::new(scope.limits)),
             client: Life::Serving,
             server: Life::Serving,
             own: Some(LIFETIME),
             caller_ids: Mint::default(),
             carrier_ids: Mint::default(),
         }
+    }
+
+    fn pool(&mut self) -> &mut Pool<(), Id, Id> {
+        Arc::make_mut(&mut self.pool)
     }
 
     fn carrier(&mut self, id: Id) -> Option<&mut Carrier> {
@@ -236,7 +241,9 @@ impl<D: Driving> Traffic<D> {
     /// Forgets tunnels that are over at both ends, and frames that nobody will take.
     fn tidy(&mut self) {
         self.carriers.retain_mut(|carrier| {
-            carrier.link.drop_unheard();
+            if carrier.link.has_unheard() {
+                Arc::make_mut(&mut carrier.link).drop_unheard();
+            }
             carrier.phase != Phase::Over || !carrier.link.server.is_over()
         });
     }

@@ -178,7 +178,13 @@ impl Link {
         (client, server)
     }
 
-    /// Frames that nobody will take are gone.
+    /// Whether there are frames that nobody will take.
+    pub(super) fn has_unheard(&self) -> bool {
+        self.client.is_over() && !self.to_client.is_empty()
+            || self.server.is_over() && !self.to_server.is_empty()
+    }
+
+    /// They are gone.
     pub(super) fn drop_unheard(&mut self) {
         if self.client.is_over() {
             self.to_client.clear();

@@ -3,6 +3,7 @@
 //! Decoding knows what the rounds before have done: it resumes only nodes that are stopped, removes only policies that are
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
+mod change;
 mod host;
 mod hostile;
 mod network;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 
-use crate::world::{Act, Issuing, Joining, Reading, Script};
+use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
+pub(super) use change::Change;
 pub(super) use host::{HostFault, Scarcity};
 pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
@@ -77,6 +79,8 @@ pub(super) struct Options {
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
     pub(super) latency: Duration,
+    /// How nodes hear of facts, to begin with.
+    pub(super) delivery: Delivery,
     pub(super) ways: Ways,
     pub(super) scarcity: Option<Scarcity>,
     /// The last pod is on a node of its own, which lies.
@@ -118,6 +122,8 @@ pub(super) enum Fault {
     Attack { pod: usize, attack: Attack },
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
+    /// Something about facts, or about who hears of them when.
+    Change(Change),
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
@@ -193,6 +199,7 @@ impl Choices<'_> {
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             ways: self.ways(),
             scarcity: self.scarcity(),
             tale,
@@ -207,7 +214,7 @@ impl Choices<'_> {
         while rounds.len() < count && !self.0.is_empty() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
-            let fault = (!self.one_in(3)).then(|| self.fault(&mut known));
+            let fault = (!self.one_in(4)).then(|| self.fault(&mut known));
             let time = Duration::from_millis(self.of([1, 10, 10, 100, 100, 1000, 8000, 25_000]));
             rounds.push(Round { calls, fault, time });
         }
@@ -247,6 +254,9 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
+        if self.one_in(3) {
+            return Fault::Change(self.change(known));
+        }
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
@@ -346,6 +356,7 @@ impl Known {
             }
             Fault::Attack { .. }
             | Fault::AwaitPolicy { .. }
+            | Fault::Change(_)
             | Fault::Forget { .. }
             | Fault::Host(_)
             | Fault::Issue { .. }

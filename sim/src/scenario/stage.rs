@@ -1,5 +1,6 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
+mod change;
 mod host;
 mod hostile;
 mod network;
@@ -16,7 +17,8 @@ use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
 use crate::world::{
-    Act, AppId, AttackerId, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
+    Act, AppId, AttackerId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve,
+    World,
 };
 use host::Tricks;
 use hostile::Siege;
@@ -122,6 +124,9 @@ impl Stage {
                 }
             }
         }
+        for node in &nodes {
+            world.deliver(*node, options.delivery, CatchUp::Difference);
+        }
         Stage {
             told: vec![0; nodes.len()],
             world,
@@ -187,6 +192,9 @@ impl Stage {
         }
         Outcome {
             hash,
+            nodes: self.nodes.len(),
+            connections: self.calls.len() + self.probes.len(),
+            faults: 0,
             events: self.events,
             simulated: self.simulated,
             seen: self.seen,
@@ -235,6 +243,7 @@ impl Stage {
         match fault {
             Fault::Attack { pod, attack } => self.attack(*pod, *attack),
             Fault::Host(fault) => self.host_fault(fault),
+            Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -333,7 +342,9 @@ impl Stage {
         for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
+        self.world.reconcile();
         self.world.run(RECOVERY);
+        self.world.check_convergence();
         for _ in 0..=self.calls.len() {
             if !self.let_go() {
                 break;
@@ -446,6 +457,7 @@ impl Stage {
             }
         }
         self.look_at_forgeries(&forged);
+        self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);

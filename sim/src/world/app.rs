@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use culvert_core::time::Time;
 
+use super::host::Pod;
 use super::network::{Network, Side, WireId};
 
 /// One end of a connection as an application holds it: a client's, or one that a server accepted.
@@ -138,6 +139,9 @@ pub(super) struct App {
     pub(super) stream: u64,
     pub(super) dialled: SocketAddr,
     pub(super) local: SocketAddr,
+    /// The pod or machine that it runs in.
+    pub(super) place: Pod,
+    pub(super) started: Time,
     script: Script,
     acts: VecDeque<Act>,
     pub(super) left_to_send: u64,
@@ -170,6 +174,8 @@ impl App {
             stream,
             dialled,
             local,
+            place: Pod(0),
+            started: Time::START,
             acts: script.acts.iter().copied().collect(),
             script,
             left_to_send: 0,
@@ -186,6 +192,11 @@ impl App {
             first_byte_at: None,
             closed: false,
         }
+    }
+
+    /// The same in this pod or machine, from now on.
+    pub(super) fn at(self, place: Pod, now: Time) -> App {
+        App { place, started: now, ..self }
     }
 
     /// The number of the stream that it receives, once its head is there.
@@ -326,10 +337,9 @@ impl App {
             Reading::Slow(bytes, every) => (bytes, Some(every)),
         };
         let mut left = most;
-        let mut space = [0; 16 << 10];
         while left > 0 && self.seen == Seen::Open && self.echo.len() < ECHO {
-            let want = left.min(space.len());
-            match net.read(self.wire, self.side, &mut space[..want]) {
+            let mut space = net.read_space(self.wire, self.side, left.min(16 << 10));
+            match net.read(self.wire, self.side, &mut space) {
                 Ok(0) => self.end(net, Seen::Fin),
                 Ok(len) => {
                     left -= len;
@@ -408,8 +418,6 @@ pub(super) struct Apps {
     pub(super) orphans: std::collections::BTreeSet<AppId>,
     /// Client's address and target of connections between proxies in clear, one of which was killed: its kernel says FIN.
     pub(super) severed: std::collections::BTreeSet<(std::net::IpAddr, SocketAddr)>,
-    /// Applications whose source address is not theirs.
-    pub(super) forged: std::collections::BTreeSet<AppId>,
     /// Streams of which no byte may reach anybody.
     pub(super) forbidden: std::collections::BTreeSet<u64>,
 }

@@ -1,10 +1,11 @@
 //! Connections that come another way than the redirect's: with a source that is not theirs, straight to a listener of the
 //! proxy, or from the proxy itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use culvert_core::engine::boundary::{Listener, Origin};
 
+use super::app::App;
 use super::host::Pod;
 use super::network::{Owner, Side, Via};
 use super::{AppId, Script, World};
@@ -12,10 +13,8 @@ use super::{AppId, Script, World};
 impl World {
     /// An application of a machine dials with the address of a pod as its source, and gets the answers all the same.
     pub fn call_as(&mut self, from: Pod, shown: Pod, target: SocketAddr, script: Script) -> AppId {
-        let (host, source) = (self.host(from).ip, self.host(shown).ip);
-        let id = self.call_by(host, source, target.ip(), target, script);
-        self.apps.forged.insert(id);
-        id
+        let source = self.host(shown).ip;
+        self.call_by(from, source, target.ip(), target, script)
     }
 
     /// What a pod's proxy dials on another's HBONE port is redirected to itself: its mark is lost.
@@ -25,17 +24,18 @@ impl World {
 
     pub(super) fn call_by(
         &mut self,
-        host: std::net::IpAddr,
-        source: std::net::IpAddr,
-        route: std::net::IpAddr,
+        from: Pod,
+        source: IpAddr,
+        route: IpAddr,
         target: SocketAddr,
         script: Script,
     ) -> AppId {
         let id = AppId(self.apps.list.len());
-        let wire = self.net.dial(Via::App, Owner::App(id), host, source, target, route);
+        let wire = self.net.dial(Via::App, Owner::App(id), self.host(from).ip, source, target, route);
         let local = self.net.wire(wire).map_or(target, |wire| wire.end(Side::Dialler).address);
         let stream = id.0 as u64 + 1;
-        self.apps.list.push(super::app::App::new(wire, Side::Dialler, stream, script, target, local));
+        let app = App::new(wire, Side::Dialler, stream, script, target, local);
+        self.apps.list.push(app.at(from, self.net.now));
         id
     }
 

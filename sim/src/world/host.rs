@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use culvert_core::engine::boundary::{Input, PodId, WorkloadRef};
 use culvert_core::identity::SpiffeId;
-use culvert_core::mesh::{Delta, MeshFile, PolicyKey, TunnelProtocol, Uid, Workload, WorkloadSpec};
+use culvert_core::mesh::{
+    Action, Delta, Match, MeshFile, Policy, PolicyKey, Scope, StringMatch, TunnelProtocol, Uid, Workload,
+    WorkloadSpec,
+};
 
 use super::network::{Owner, Side};
 use super::node::{Issuing, Joining};
@@ -22,8 +25,9 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
-    /// Who its node is told it is.
-    pub(super) workload: WorkloadRef,
+    /// As which it was added to its node.
+    pub(super) added: WorkloadRef,
+    pub(super) identity: SpiffeId,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
     /// It is not there for now.
@@ -33,13 +37,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec) -> Host {
-        let workload = WorkloadRef {
-            namespace: spec.namespace.clone(),
-            name: spec.name.clone(),
-            service_account: spec.service_account.clone(),
-        };
-        Host { ip, node, spec, workload, ports_exhausted: false, removed: false, recaptured: false }
+    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec, added: WorkloadRef) -> Host {
+        let identity = identity_of(&spec);
+        Host { ip, node, spec, added, identity, ports_exhausted: false, removed: false, recaptured: false }
     }
 }
 
@@ -52,13 +52,17 @@ impl Pod {
 impl World {
     /// Adds a pod that is in the mesh, with its facts known to all.
     pub fn pod(&mut self, node: NodeId, name: &str) -> Pod {
-        let pod = self.unknown_pod(node, name);
+        let pod = self.place(node, name);
         self.change(pod, |_| ());
         pod
     }
 
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
+        self.place(node, name)
+    }
+
+    fn place(&mut self, node: NodeId, name: &str) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(10, 0, u8::try_from(node.0 + 1).expect("few nodes"), number));
         let spec = WorkloadSpec {
@@ -71,7 +75,13 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        self.hosts.push(Host::new(ip, Some(node), spec));
+        let added =
+            WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
+        self.add_pod(node, ip, spec, added)
+    }
+
+    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
+        self.hosts.push(Host::new(ip, Some(node), spec, added));
         let pod = Pod(self.hosts.len() - 1);
         self.tell_of_pod(pod);
         pod
@@ -81,7 +91,10 @@ impl World {
     pub fn machine(&mut self) -> Pod {
         let number = u8::try_from(self.hosts.len() + 1).expect("few hosts");
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
-        self.hosts.push(Host::new(ip, None, WorkloadSpec::default()));
+        let spec =
+            WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
+        let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
+        self.hosts.push(Host::new(ip, None, spec, added));
         Pod(self.hosts.len() - 1)
     }
 
@@ -92,7 +105,7 @@ impl World {
 
     /// The identity of a pod.
     pub fn identity(&self, pod: Pod) -> SpiffeId {
-        Workload::try_from(self.host(pod).spec.clone()).expect("a pod's facts are correct").identity().clone()
+        identity_of(&self.host(pod).spec)
     }
 
     pub(super) fn host(&self, pod: Pod) -> &Host {
@@ -130,22 +143,31 @@ impl World {
     /// Denies everything that comes from one identity to anybody, by a policy of the whole mesh with this name.
     pub fn deny(&mut self, name: &str, source: Pod) {
         let principal = self.identity(source).to_string().replace("spiffe://", "");
-        self.facts(&format!(
-            "policies:\n- {{name: {name}, namespace: default, scope: Global, action: Deny, rules: [[[{{principals: [{{Exact: {principal}}}]}}]]]}}"
-        ));
-        self.denied(name, source);
+        let principals = vec![StringMatch::Exact(principal.into())];
+        self.deny_where(name, Match { principals, ..Match::default() });
     }
 
     /// Denies whatever comes without an identity, as STRICT does (node.md row 69).
     pub fn strict(&mut self) {
-        self.facts(
-            "policies:\n- {name: strict, namespace: default, scope: Global, action: Deny, rules: [[[{notPrincipals: [Presence]}]]]}",
-        );
+        self.deny_where("strict", Match { not_principals: vec![StringMatch::Presence], ..Match::default() });
+    }
+
+    /// A policy of the whole mesh.
+    fn deny_where(&mut self, name: &str, wanted: Match) {
+        let mut delta = Delta::new();
+        delta.upsert_policy(Policy {
+            name: name.into(),
+            namespace: "default".into(),
+            scope: Scope::Global,
+            action: Action::Deny,
+            rules: vec![vec![vec![wanted]]],
+            dry_run: false,
+        });
+        self.apply(delta);
     }
 
     /// Removes a policy of the namespace `default`.
     pub fn remove_policy(&mut self, name: &str) {
-        self.denials.end(name);
         let mut delta = Delta::new();
         delta.remove_policy(PolicyKey::new("default", name));
         self.apply(delta);
@@ -170,37 +192,21 @@ impl World {
 
     /// One node has the same facts as the others again.
     pub fn restore(&mut self, node: NodeId) {
-        let apart = self.nodes[node.0].apart.take();
-        if let Some(apart) = apart {
-            let changed = Arc::new(apart.diff_to(&self.facts));
-            self.input(node, Input::Apply { snapshot: self.facts.clone(), changed });
-        }
+        let facts = self.control.facts().clone();
+        let changed = Arc::new(self.control.view(node).diff_to(&facts));
+        self.take(node, facts, changed);
     }
 
     fn apply_apart(&mut self, node: NodeId, delta: Delta) {
-        let (snapshot, changed) = self.facts.apply(delta);
-        let snapshot = Arc::new(snapshot);
-        self.nodes[node.0].apart = Some(snapshot.clone());
-        self.input(node, Input::Apply { snapshot, changed: Arc::new(changed) });
+        let (snapshot, changed) = self.control.view(node).apply(delta);
+        self.take(node, Arc::new(snapshot), Arc::new(changed));
     }
 
     /// Removes the facts of a pod.
     pub fn forget(&mut self, pod: Pod) {
-        self.denials.blur();
         let mut delta = Delta::new();
         delta.remove_workload(Uid::new(self.host(pod).spec.uid.clone()));
         self.apply(delta);
-    }
-
-    /// Applies a delta on all nodes.
-    pub fn apply(&mut self, delta: Delta) {
-        let (snapshot, changed) = self.facts.apply(delta);
-        self.facts = Arc::new(snapshot);
-        let changed = Arc::new(changed);
-        for node in 0..self.nodes.len() {
-            self.input(NodeId(node), Input::Apply { snapshot: self.facts.clone(), changed: changed.clone() });
-        }
-        self.check();
     }
 
     /// A node finishes what it has, until a deadline from now.
@@ -272,4 +278,8 @@ impl World {
         entry.input(&mut self.net, now, input);
         self.grant(node);
     }
+}
+
+fn identity_of(spec: &WorkloadSpec) -> SpiffeId {
+    Workload::try_from(spec.clone()).expect("a pod's facts are correct").identity().clone()
 }

@@ -9,7 +9,6 @@
 //! - R14: a server is shown the address of its client.
 //! - S3: FIN comes only where FIN was sent and every byte arrived.
 //! - S5: an identity is one whose key the peer holds.
-//! - S6: what is sent after a denial does not arrive.
 //! - S7: a connection has the identity of the pod that it comes from.
 //! - S11: what a tunnel leads to is the workload at whose address it arrived.
 //! - S21: every connection has one terminal reason, and its books say what its applications saw.
@@ -48,9 +47,9 @@ impl World {
                 assert_eq!(first, id, "E2: stream {stream} arrived twice");
             }
         }
-        let app = self.app(id);
         let Some(sender) = self.sender_to(id) else { return };
-        self.check_denials(id, sender);
+        self.check_permission(id, sender);
+        let app = self.app(id);
         let liars = [id, sender];
         let sender = self.app(sender);
         self.check_shown(app, sender);

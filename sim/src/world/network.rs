@@ -316,6 +316,12 @@ impl Network {
         Ok(len)
     }
 
+    /// Memory for the next read of at most so many bytes: as much as there is to read.
+    pub(super) fn read_space(&self, id: WireId, side: Side, most: usize) -> Vec<u8> {
+        let unread = self.wires.get(&id).map_or(0, |wire| wire.end(side).inbox.len());
+        vec![0; unread.clamp(1, most.max(1))]
+    }
+
     pub(super) fn write(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let Some(wire) = self.wires.get(&id) else { return Err(io::ErrorKind::ConnectionReset.into()) };
         if wire.end(side).reset {
@@ -343,6 +349,11 @@ impl Network {
             self.woken.insert((id, side));
         }
         len
+    }
+
+    /// Bytes on their way to an end, or unread there.
+    pub(super) fn arriving(&self, id: WireId, side: Side) -> u64 {
+        self.wires.get(&id).map_or(0, |wire| (wire.end(side).inbox.len() + wire.end(side).in_flight) as u64)
     }
 
     /// How many bytes can be written at once.

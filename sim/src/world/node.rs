@@ -70,6 +70,8 @@ pub(super) struct Node {
     pub(super) inputs: usize,
     pub(super) outcome: Outcome,
     pub(super) reports: Vec<(Time, Event)>,
+    /// How many of them the world has looked at.
+    pub(super) noticed: usize,
     /// What the engine wants of the world beyond its own sockets.
     pub(super) wants: Vec<Output>,
     /// Redirected connections accepted, by peer and original target, to be balanced by reports.
@@ -79,8 +81,6 @@ pub(super) struct Node {
     pub(super) kernel: Kernel,
     /// What came out of the processes before this one, as hashes.
     pub(super) lives: Vec<u64>,
-    /// Facts that this node has and others do not.
-    pub(super) apart: Option<std::sync::Arc<culvert_core::mesh::Snapshot>>,
 }
 
 impl Node {
@@ -111,13 +111,13 @@ impl Node {
             killed: false,
             outcome: Outcome::new(recorded),
             reports: Vec::new(),
+            noticed: 0,
             wants: Vec::new(),
             accepted: BTreeMap::new(),
             joins: 0,
             drain_until: None,
             kernel: Kernel::default(),
             lives: Vec::new(),
-            apart: None,
         }
     }
 
@@ -197,7 +197,6 @@ impl Node {
 
     /// What the kernel does for a joined pair, one way.
     fn relay(&mut self, net: &mut Network, now: Now, from: SocketId, to: SocketId) {
-        let mut space = [0; RELAY];
         let wanted = |outcome: &Outcome| outcome.interest.get(&from).is_some_and(|interest| interest.read);
         while self.joined.get(&from) == Some(&to) && wanted(&self.outcome) {
             let (Some(&(source, near)), Some(&(sink, far))) =
@@ -205,11 +204,12 @@ impl Node {
             else {
                 return;
             };
-            let room = net.room(sink, far).min(space.len());
+            let room = net.room(sink, far).min(RELAY);
             if room == 0 {
                 return;
             }
-            match net.read(source, near, &mut space[..room]) {
+            let mut space = net.read_space(source, near, room);
+            match net.read(source, near, &mut space) {
                 Ok(0) => {
                     if self.fin_told.insert(from) {
                         self.input(net, now, Input::ReadEnd { socket: from });
@@ -293,7 +293,7 @@ impl Node {
     pub(super) fn succeed(&mut self, before: Node) {
         self.lives = before.lives;
         self.lives.push(before.outcome.hash());
-        self.reports = before.reports;
+        (self.reports, self.noticed) = (before.reports, before.noticed);
         (self.inputs, self.joins) = (before.inputs, before.joins);
         (self.issuing, self.joining) = (before.issuing, before.joining);
         (self.lag, self.kernel) = (before.lag, before.kernel);

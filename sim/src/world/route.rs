@@ -39,6 +39,7 @@ impl World {
                 }
                 Issuing::Never => {}
             },
+            Happening::Facts(node, parcel) => self.arrived(node, parcel),
             Happening::Syn(wire) => self.syn(wire),
             Happening::Unclog => self.net.unclog(),
         }
@@ -46,6 +47,7 @@ impl World {
 
     /// Carries out what an engine wants of the world.
     pub(super) fn grant(&mut self, node: NodeId) {
+        self.notice(node);
         let mut failed = Vec::new();
         for want in std::mem::take(&mut self.nodes[node.0].wants) {
             match want {
@@ -96,7 +98,9 @@ impl World {
             Listening::App(Serve::Script(script)) => {
                 let app = AppId(self.apps.list.len());
                 let stream = app.0 as u64 + 1;
-                self.apps.list.push(App::new(id, Side::Dialled, stream, script, target, target));
+                let place = self.host_at(target.ip()).unwrap_or(Pod(0));
+                let entry = App::new(id, Side::Dialled, stream, script, target, target);
+                self.apps.list.push(entry.at(place, self.net.now));
                 self.net.answer(id, Ok(Owner::App(app)));
                 self.apps.ready.insert(app);
             }

@@ -154,6 +154,22 @@ fn a_rotated_credential_retires_tunnels_and_ends_no_connection() {
 }
 
 #[test]
+fn a_tunnel_dialled_before_a_rotation_serves_who_waits_for_it_and_nobody_else() {
+    let Pair { mut world, near, far, a, b } = two_nodes(8);
+    let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+    let old = world.call(a, there, Script::keep(1000));
+    // The connection is on its way, and the handshake is not.
+    world.run(MILLI / 2);
+    world.rotate(a);
+    world.run(SECOND);
+    let new = world.call(a, there, Script::keep(1000));
+    world.run(SECOND);
+    assert_eq!((world.received(old), world.received(new)), (1000, 1000));
+    assert_eq!((world.tunnels(near), world.tunnels(far)), (2, 2));
+    world.finish();
+}
+
+#[test]
 fn no_stream_is_opened_under_a_certificate_that_is_over() {
     for old in [true, false] {
         let mut world = World::new(9);

@@ -160,10 +160,11 @@ fn a_tunnel_that_was_full_takes_streams_again() {
         limits.tunnels_per_key = 1;
     });
     let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+    let stays = world.call(a, there, Script::keep(8));
     let calls: Vec<_> = (0..50).map(|_| world.call(a, there, Script::send(10_000))).collect();
     world.run(5 * SECOND);
     assert!(all(&world, &calls, Seen::Fin));
-    assert_eq!(world.tunnels(near), 1);
+    assert_eq!((world.tunnels(near), world.seen(stays)), (1, Seen::Open));
     world.finish();
 }
 

@@ -1,5 +1,6 @@
 //! Beside a node that lies: what reaches applications, what honest nodes pay, and that they go on (attacks A1 to A7, A22 to A24
 //! of `docs/security.md`).
+#![expect(clippy::unwrap_used, reason = "a test panics to fail, in its helpers too")]
 
 mod frames;
 mod words;
@@ -7,6 +8,7 @@ mod words;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use culvert_core::lies::{Answer, StreamEnd};
+use culvert_core::seed::Seed;
 use culvert_sim::frame::{Frame, kind, setting};
 use culvert_sim::liar::{Lie, SAME};
 use culvert_sim::world::{Act, NodeId, Pod, Reading, Script, Seen, Serve, Step, World};
@@ -47,7 +49,7 @@ fn all_words() -> Vec<Lie> {
     vec![
         Lie::Target("10.0.3.3:9999".into()),
         Lie::Target("127.0.0.1:8080".into()),
-        Lie::Header("forwarded", "for=10.0.2.2;host=other".into()),
+        Lie::Header("forwarded", "for=\"10.0.2.2:20000\";host=other".into()),
         Lie::Header("baggage", "k8s.namespace.name=kube-system,service.name=a".into()),
         Lie::Credulous,
         Lie::Unexpiring,
@@ -119,7 +121,7 @@ fn all_frames() -> Vec<Lie> {
 /// What honest nodes read: it tells whether a lie was told.
 fn read_by(world: &World, nodes: [NodeId; 2]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    for step in nodes.iter().flat_map(|node| &world.recording(*node).expect("it is recorded").steps) {
+    for step in nodes.iter().flat_map(|node| &world.recording(*node).unwrap().steps) {
         if let Step::Read(_, _, bytes) = step {
             bytes.hash(&mut hasher);
         }
@@ -181,4 +183,14 @@ fn whatever_a_liar_tells_others_are_served_and_the_laws_hold() {
         .filter(|lie| told(lie) == unheard.contains(lie))
         .collect();
     assert!(wrong.is_empty(), "not told, or told unexpectedly: {wrong:?}");
+}
+
+#[test]
+fn whatever_two_lies_are_told_at_once_others_are_served_and_the_laws_hold() {
+    let lies: Vec<Lie> = all_words().into_iter().chain(all_frames()).collect();
+    let mut draws = Seed::new([7; 32]).draws();
+    let mut draw = || lies[draws.next_u64() as usize % lies.len()].clone();
+    for _ in 0..30 {
+        live_beside(&[draw(), draw()]);
+    }
 }

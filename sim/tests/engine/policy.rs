@@ -179,10 +179,12 @@ fn a_live_connection_ends_where_a_policy_stays_missing() {
         let call = world.call(a, echo, Script::keep(1000));
         world.run(500 * MILLI);
         world.change(b, |spec| spec.authorization_policies = vec![PolicyKey::new("default", "later")]);
-        world.run(1_900 * MILLI);
+        world.run(1_500 * MILLI);
+        world.change(b, |spec| spec.workload_name = "again".into());
+        world.run(400 * MILLI);
         assert_eq!(world.seen(call), Seen::Open, "{kind:?}");
         world.run(200 * MILLI);
-        assert_eq!(world.seen(call), Seen::Reset, "{kind:?}");
+        assert_eq!(world.seen(call), Seen::Reset, "two seconds from the first change, {kind:?}");
         assert!(matches!(faults(&world, far)[..], [Fault::Revoked(Denial::Missing(_))]), "{kind:?}");
         world.finish();
     }

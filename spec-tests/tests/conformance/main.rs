@@ -6,6 +6,7 @@ mod capture;
 mod certificate;
 mod ending;
 mod fixture;
+mod http2;
 mod identity;
 mod limit;
 mod pair;

@@ -113,6 +113,9 @@ impl<L: Lies> Engine<L> {
         let mux = entry.tunnel.mux();
         let own = self.config.limits.streams_per_tunnel.saturating_sub(mux.open_streams());
         let room = own.min(mux.room());
+        planted!(FullForEver => if entry.room == 0 && !entry.streams.is_empty() {
+            return;
+        });
         if room == entry.room && room != 0 {
             return;
         }
@@ -123,8 +126,8 @@ impl<L: Lies> Engine<L> {
         if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
             self.dial_tunnels(now, &key);
         }
-        // One that was dialled before a drain began has served those that waited for it.
-        if self.draining.is_some() {
+        // One that was dialled before a drain began, or a rotation, has served those that waited for it.
+        if self.draining.is_some() || self.tunnels.get(id).is_some_and(|t| t.outdated) {
             self.retire_tunnel(now, id);
         }
     }
@@ -144,6 +147,7 @@ impl<L: Lies> Engine<L> {
         });
         // An id of zeros is none (W3C Trace Context section 3.2.2.3).
         let high = u128::from(self.trace_draws.next_u64()) << 64;
+        planted!(AmbientTrace, high = high ^ (u128::from(crate::planted::count()) << 64));
         let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
         let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
         request.trace = Some(TraceParent { trace, parent, flags: 0 });
@@ -221,6 +225,7 @@ impl<L: Lies> Engine<L> {
         let fault = Fault::Timeout(Stage::ConnectResponse);
         self.retire_tunnel(now, tunnel);
         let silent = self.tunnels.get(tunnel).is_some_and(|t| t.last_received < sent);
+        planted!(TimeoutTellsOne, silent = false);
         let mut failed = vec![id];
         if silent && let Some(entry) = self.tunnels.get(tunnel) {
             failed.extend(entry.streams.values().map(|(flow, _)| *flow).filter(|other| {

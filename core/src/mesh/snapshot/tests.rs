@@ -292,19 +292,6 @@ fn pieces(delta: &Delta) -> Vec<Delta> {
     pieces
 }
 
-fn same_with_indexes(a: &Snapshot, b: &Snapshot) -> bool {
-    a.same_facts(b)
-        && a.by_address == b.by_address
-        && a.by_instance == b.by_instance
-        && a.by_vip == b.by_vip
-        && a.by_cidr == b.by_cidr
-        && a.by_hostname == b.by_hostname
-        && a.endpoints == b.endpoints
-        && a.global == b.global
-        && a.by_namespace == b.by_namespace
-        && a.references == b.references
-}
-
 quickcheck! {
     fn every_index_answers_as_the_facts_do(snapshot: Snapshot) -> bool {
         check_against_facts(&snapshot);
@@ -313,7 +300,7 @@ quickcheck! {
 
     fn indexes_are_as_if_built_anew(snapshot: Snapshot) -> bool {
         let (anew, _) = Snapshot::new().apply(Snapshot::new().delta_to(&snapshot));
-        same_with_indexes(&snapshot, &anew)
+        snapshot.is_identical_to(&anew)
     }
 
     fn the_order_of_facts_does_not_matter(start: Snapshot, delta: Delta, order: Vec<u8>) -> bool {
@@ -326,13 +313,13 @@ quickcheck! {
         }
         pieces.extend(pieces.first().cloned());
         let apart = pieces.into_iter().fold(start, |snapshot, piece| snapshot.apply(piece).0);
-        same_with_indexes(&together, &apart)
+        together.is_identical_to(&apart)
     }
 
     fn a_difference_leads_from_one_to_the_other(from: Snapshot, to: Snapshot) -> bool {
         let (arrived, changed) = from.apply(from.delta_to(&to));
         arrived.epoch() > from.epoch()
-            && same_with_indexes(&arrived, &to)
+            && arrived.is_identical_to(&to)
             && changed == from.diff_to(&to)
             && arrived.diff_to(&to).is_empty()
     }

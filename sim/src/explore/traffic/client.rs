@@ -1,5 +1,7 @@
 //! What the client's engine makes of what happens: the rules of the shipped one, on the shipped pool.
 
+use std::sync::Arc;
+
 use culvert_core::hbone::mux::{CONNECT_ERROR, MuxRefusal, ResetCause};
 use culvert_core::hbone::pool::Acquired;
 
@@ -27,7 +29,7 @@ impl<D: Driving> Traffic<D> {
     }
 
     pub(super) fn acquire(&mut self, caller: Id) -> Result<(), Violation> {
-        match self.pool.acquire(&(), caller) {
+        match self.pool().acquire(&(), caller) {
             Acquired::Tunnel(tunnel) => self.open_stream(caller, tunnel),
             Acquired::Full => {
                 self.callers.retain(|other| other.id != caller);
@@ -47,16 +49,16 @@ impl<D: Driving> Traffic<D> {
     pub(super) fn dial(&mut self) {
         for _ in 0..self.pool.dials_wanted(&()) {
             if self.own.is_none() {
-                let told = self.pool.hopeless(&());
+                let told = self.pool().hopeless(&());
                 self.callers.retain(|caller| !told.contains(&caller.id));
                 return;
             }
             let id = self.carrier_ids.next(1);
-            self.pool.dialling(&(), id);
+            self.pool().dialling(&(), id);
             self.carriers.push(Carrier {
                 id,
                 phase: Phase::Dialling,
-                link: Link::new(BOUNDS),
+                link: Arc::new(Link::new(BOUNDS)),
                 users: Vec::new(),
                 retired: false,
                 room: 0,
@@ -93,7 +95,7 @@ impl<D: Driving> Traffic<D> {
         if carrier.retired {
             return broken("S16: a stream on a tunnel that was retired");
         }
-        let stream = match carrier.link.act(Role::Client, |end, effects| end.connect(effects)).0 {
+        let stream = match carrier.link().act(Role::Client, |end, effects| end.connect(effects)).0 {
             Ok(stream) if usize::from(carrier.link.client.open_streams()) <= cap => stream,
             Ok(_) => return broken("S16: more streams than the own cap permits"),
             // It was not known yet that it takes no more.
@@ -134,7 +136,7 @@ impl<D: Driving> Traffic<D> {
             return Ok(());
         }
         carrier.room = room;
-        for caller in self.pool.has_room(id, room) {
+        for caller in self.pool().has_room(id, room) {
             self.open_stream(caller, id)?;
         }
         self.dial();
@@ -153,7 +155,7 @@ impl<D: Driving> Traffic<D> {
         };
         carrier.retired = true;
         let empty = carrier.users.is_empty() && carrier.link.client.open_streams() == 0;
-        self.pool.retired(id);
+        self.leave_pool(id);
         self.dial();
         if empty {
             self.shut(id);
@@ -161,16 +163,22 @@ impl<D: Driving> Traffic<D> {
         Ok(())
     }
 
+    fn leave_pool(&mut self, id: Id) {
+        if self.pool.knows(id) {
+            self.pool().retired(id);
+        }
+    }
+
     /// Ends a tunnel that carries nothing.
     fn shut(&mut self, id: Id) {
-        self.pool.retired(id);
+        self.leave_pool(id);
         self.close(id);
     }
 
     fn close(&mut self, id: Id) {
         if let Some(carrier) = self.carrier(id) {
             carrier.phase = Phase::Over;
-            let _told = carrier.link.act(Role::Client, |end, effects| end.abrupt_shutdown(0, effects));
+            let _told = carrier.link().act(Role::Client, |end, effects| end.abrupt_shutdown(0, effects));
         }
     }
 
@@ -182,8 +190,8 @@ impl<D: Driving> Traffic<D> {
         let mut told: Vec<Id> = users.iter().map(|(_, caller)| *caller).filter(|_| tells).collect();
         let was = std::mem::replace(&mut carrier.phase, Phase::Over);
         match was {
-            Phase::Dialling => told.extend(self.pool.failed(id)),
-            Phase::Open => _ = self.pool.retired(id),
+            Phase::Dialling => told.extend(self.pool().failed(id)),
+            Phase::Open => self.leave_pool(id),
             Phase::Over => {}
         }
         if was == Phase::Dialling {
@@ -274,7 +282,7 @@ impl<D: Driving> Traffic<D> {
         let stream = carrier.users.iter().find(|(_, user)| *user == caller).map(|(stream, _)| *stream);
         if let Some(stream) = stream {
             let code = CONNECT_ERROR as u8;
-            let _told = carrier.link.act(Role::Client, |end, effects| end.reset(stream, code, effects));
+            let _told = carrier.link().act(Role::Client, |end, effects| end.reset(stream, code, effects));
         }
         self.forget(id, caller);
     }
@@ -284,7 +292,7 @@ impl<D: Driving> Traffic<D> {
         self.callers.retain(|other| other.id != caller);
         match self.stream_of(caller) {
             None => {
-                self.pool.cancelled(caller);
+                self.pool().cancelled(caller);
                 Ok(())
             }
             Some((tunnel, _)) => {
@@ -298,7 +306,7 @@ impl<D: Driving> Traffic<D> {
     pub(super) fn finish(&mut self, caller: Id) -> Result<(), Violation> {
         let Some((tunnel, stream)) = self.stream_of(caller) else { return Ok(()) };
         let events = match self.carrier(tunnel) {
-            Some(carrier) => carrier.link.act(Role::Client, |end, effects| end.finish(stream, effects)).1,
+            Some(carrier) => carrier.link().act(Role::Client, |end, effects| end.finish(stream, effects)).1,
             None => Vec::new(),
         };
         let Some(entry) = self.caller(caller) else { return Ok(()) };
@@ -353,6 +361,11 @@ impl<D: Driving> Traffic<D> {
 }
 
 impl Carrier {
+    /// The tunnel, to change it.
+    pub(super) fn link(&mut self) -> &mut Link {
+        Arc::make_mut(&mut self.link)
+    }
+
     fn user_of(&self, stream: StreamNumber) -> Option<Id> {
         self.users.iter().find(|(number, _)| *number == stream).map(|(_, caller)| *caller)
     }

@@ -23,7 +23,7 @@ impl<D: Driving> Traffic<D> {
         let before: Vec<(StreamNumber, Caller)> =
             users.iter().filter_map(|(stream, id)| Some((*stream, self.caller(*id)?.clone()))).collect();
         let Some(carrier) = self.carrier(id) else { return Ok(()) };
-        let events = carrier.link.deliver(to);
+        let events = carrier.link().deliver(to);
         let tells_of_end = events.iter().any(|event| matches!(event, Event::Closed(_)));
         match to {
             Role::Client => self.client_told(id, events)?,
@@ -66,7 +66,7 @@ impl<D: Driving> Traffic<D> {
     /// The byte stream of a tunnel breaks.
     pub(super) fn lose(&mut self, id: Id) -> Result<(), Violation> {
         let Some(carrier) = self.carrier(id) else { return Ok(()) };
-        let (client, server) = carrier.link.lose();
+        let (client, server) = carrier.link().lose();
         self.client_told(id, client)?;
         self.server_told(id, server)
     }

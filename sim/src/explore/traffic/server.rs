@@ -42,7 +42,7 @@ impl<D: Driving> Traffic<D> {
     /// The server's engine does something.
     fn serve(&mut self, id: Id, what: impl FnOnce(&mut End, &mut Effects)) -> Result<(), Violation> {
         let Some(carrier) = self.carrier(id) else { return Ok(()) };
-        let ((), events) = carrier.link.act(Role::Server, what);
+        let ((), events) = carrier.link().act(Role::Server, what);
         self.server_told(id, events)
     }
 

@@ -196,7 +196,7 @@ impl<D: Driving> Traffic<D> {
             Step::GiveUp { caller } => self.give_up(caller),
             Step::Limit { tunnel, streams } => {
                 if let Some(carrier) = self.carrier(tunnel) {
-                    carrier.link.limit(streams);
+                    carrier.link().limit(streams);
                 }
                 Ok(())
             }

@@ -19,7 +19,7 @@ impl End {
         match frame {
             Frame::Connect { stream } => self.requested(stream, effects),
             Frame::Credit { stream, amount } => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
+                if let Some(stream) = self.streams.get_mut(stream) {
                     stream.window += amount;
                 }
                 self.serve(stream, effects);
@@ -59,12 +59,12 @@ impl End {
             effects.frames.push(Frame::Reset { stream: number, code: REFUSED });
             return;
         }
-        self.streams.insert(number, Stream::new(Head::Owed, self.bounds.window));
+        self.streams.push(number, Stream::new(Head::Owed, self.bounds.window));
         effects.events.push(Event::Request { stream: number });
     }
 
     fn answered(&mut self, number: StreamNumber, end: bool, effects: &mut Effects) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(number) else { return };
         stream.head = Head::Known;
         effects.events.push(Event::Response { stream: number, end });
         if end {
@@ -80,7 +80,7 @@ impl End {
             effects.frames.push(Frame::Reset { stream: number, code: STREAM_CLOSED });
             return;
         }
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(number) else { return };
         if amount > 0 {
             stream.permitted = stream.permitted.saturating_sub(amount);
             stream.held += amount;
@@ -95,7 +95,7 @@ impl End {
 
     fn was_reset(&mut self, number: StreamNumber, code: u8, effects: &mut Effects) {
         self.refused.retain(|refused| *refused != number);
-        let Some(stream) = self.streams.get(&number).filter(|stream| !stream.over) else { return };
+        let Some(stream) = self.streams.get(number).filter(|stream| !stream.over) else { return };
         let unanswered = stream.head != Head::Known && !stream.ended;
         let cause = match u32::from(code) {
             REFUSED_STREAM if unanswered => ResetCause::Refused,
@@ -110,10 +110,8 @@ impl End {
         if self.role == Role::Server {
             return;
         }
-        let above: Vec<StreamNumber> =
-            self.streams.range(last.saturating_add(1)..).map(|(number, _)| *number).collect();
-        for number in above {
-            if self.streams.get(&number).is_some_and(|stream| !stream.over) {
+        for number in self.streams.numbers().into_iter().filter(|number| *number > last) {
+            if self.streams.get(number).is_some_and(|stream| !stream.over) {
                 self.cut(number, ResetCause::Refused, effects);
             }
         }

@@ -1,11 +1,10 @@
 //! One end of a tunnel: what it is told to do. What it receives is in [`answer`](super::answer).
 
-use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 use culvert_core::hbone::mux::{MuxFault, MuxRefusal, ResetCause};
 
-use super::stream::{Head, Stream};
+use super::stream::{Head, Stream, Streams};
 use super::{ANY, Effects, Event, Frame, Names, Role, StreamNumber, bit};
 
 /// The numbers of both ends.
@@ -26,7 +25,7 @@ pub(in crate::explore) struct Bounds {
 pub(in crate::explore) struct End {
     pub(super) role: Role,
     pub(super) bounds: Bounds,
-    pub(super) streams: BTreeMap<StreamNumber, Stream>,
+    pub(super) streams: Streams,
     /// The stream opened last (client), or the last one that was processed (server).
     pub(super) newest: StreamNumber,
     /// Streams that the peer permits (client).
@@ -46,7 +45,7 @@ impl End {
         End {
             role,
             bounds,
-            streams: BTreeMap::new(),
+            streams: Streams::default(),
             newest: 0,
             peer_max: bounds.streams,
             goaway: None,
@@ -78,17 +77,17 @@ impl End {
     /// Every stream that is open, whether it is owed an answer, and whether it can send.
     pub(in crate::explore) fn served(&self) -> impl Iterator<Item = (StreamNumber, bool, bool)> {
         let open = self.streams.iter().filter(|(_, stream)| !stream.over);
-        open.map(|(number, stream)| (*number, stream.head == Head::Owed, stream.can_send()))
+        open.map(|(number, stream)| (number, stream.head == Head::Owed, stream.can_send()))
     }
 
     /// Streams that are open.
     pub(in crate::explore) fn open_streams(&self) -> u8 {
-        self.streams.values().filter(|stream| !stream.over).count() as u8
+        self.streams.iter().filter(|(_, stream)| !stream.over).count() as u8
     }
 
     /// What was told and not released.
     pub(in crate::explore) fn held(&self) -> u8 {
-        self.streams.values().map(|stream| stream.held).sum()
+        self.streams.iter().map(|(_, stream)| stream.held).sum()
     }
 
     /// How many more streams the peer takes (client).
@@ -108,7 +107,7 @@ impl End {
             return Err(MuxRefusal::Full);
         }
         self.newest += 1;
-        self.streams.insert(self.newest, Stream::new(Head::Awaited, self.bounds.window));
+        self.streams.push(self.newest, Stream::new(Head::Awaited, self.bounds.window));
         effects.frames.push(Frame::Connect { stream: self.newest });
         Ok(self.newest)
     }
@@ -120,7 +119,7 @@ impl End {
         end: bool,
         effects: &mut Effects,
     ) -> Result<(), MuxRefusal> {
-        let stream = self.streams.get_mut(&number).ok_or(MuxRefusal::Stream)?;
+        let stream = self.streams.get_mut(number).ok_or(MuxRefusal::Stream)?;
         if stream.head != Head::Owed {
             return Err(MuxRefusal::Stream);
         }
@@ -133,7 +132,7 @@ impl End {
         if !stream.ended {
             effects.frames.push(Frame::Reset { stream: number, code: 0 });
         }
-        self.streams.remove(&number);
+        self.streams.remove(number);
         Ok(())
     }
 
@@ -145,7 +144,7 @@ impl End {
         effects: &mut Effects,
     ) -> Result<(), MuxRefusal> {
         let high = self.bounds.high;
-        let stream = self.streams.get_mut(&number).ok_or(MuxRefusal::Stream)?;
+        let stream = self.streams.get_mut(number).ok_or(MuxRefusal::Stream)?;
         if !stream.can_send() {
             return Err(MuxRefusal::Stream);
         }
@@ -167,7 +166,7 @@ impl End {
         number: StreamNumber,
         effects: &mut Effects,
     ) -> Result<(), MuxRefusal> {
-        let stream = self.streams.get_mut(&number).ok_or(MuxRefusal::Stream)?;
+        let stream = self.streams.get_mut(number).ok_or(MuxRefusal::Stream)?;
         if !stream.can_send() {
             return Err(MuxRefusal::Stream);
         }
@@ -178,7 +177,7 @@ impl End {
 
     /// Ends a stream at once.
     pub(in crate::explore) fn reset(&mut self, number: StreamNumber, code: u8, effects: &mut Effects) {
-        let Some(stream) = self.streams.remove(&number) else { return };
+        let Some(stream) = self.streams.remove(number) else { return };
         if !stream.over {
             effects.frames.push(Frame::Reset { stream: number, code });
         }
@@ -191,7 +190,7 @@ impl End {
         code: u8,
         effects: &mut Effects,
     ) -> Result<(), MuxRefusal> {
-        let stream = self.streams.get_mut(&number).ok_or(MuxRefusal::Stream)?;
+        let stream = self.streams.get_mut(number).ok_or(MuxRefusal::Stream)?;
         if !stream.can_send() {
             return Err(MuxRefusal::Stream);
         }
@@ -202,7 +201,7 @@ impl End {
 
     /// Says that data was passed on.
     pub(in crate::explore) fn release(&mut self, number: StreamNumber, amount: u8, effects: &mut Effects) {
-        if let Some(stream) = self.streams.get_mut(&number) {
+        if let Some(stream) = self.streams.get_mut(number) {
             stream.release(number, amount, effects);
             self.retire(number);
         }
@@ -237,7 +236,7 @@ impl End {
 
     /// Moves what can be moved of a stream.
     pub(super) fn serve(&mut self, number: StreamNumber, effects: &mut Effects) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(number) else { return };
         stream.write(number, effects);
         stream.tell_writable(number, self.bounds.low, effects);
         if let Some(code) = stream.reset_later.filter(|_| stream.queue.is_empty()) {
@@ -247,20 +246,20 @@ impl End {
     }
 
     fn retire(&mut self, number: StreamNumber) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(number) else { return };
         stream.over |= stream.is_done();
         if stream.over && stream.held == 0 {
-            self.streams.remove(&number);
+            self.streams.remove(number);
         }
     }
 
     /// A stream ended early.
     pub(super) fn cut(&mut self, number: StreamNumber, cause: ResetCause, effects: &mut Effects) {
-        let Some(stream) = self.streams.get_mut(&number) else { return };
+        let Some(stream) = self.streams.get_mut(number) else { return };
         let after_end = stream.ended;
         stream.detach();
         if !after_end || stream.held == 0 {
-            self.streams.remove(&number);
+            self.streams.remove(number);
         }
         effects.events.push(Event::Reset { stream: number, cause, after_end });
     }
@@ -270,9 +269,8 @@ impl End {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
-        let numbers: Vec<StreamNumber> = self.streams.keys().copied().collect();
-        for number in numbers {
-            match self.streams.get_mut(&number) {
+        for number in self.streams.numbers() {
+            match self.streams.get_mut(number) {
                 Some(stream) if stream.over => stream.detach(),
                 Some(_) | None => self.cut(number, ResetCause::Tunnel, effects),
             }
@@ -288,7 +286,7 @@ impl End {
         let idle = self.open_streams() == 0;
         let named = self.last.is_some_and(|last| last != ANY);
         // A client that drains waits for those too that are over and have yet to hand on what has arrived.
-        let let_go = self.streams.values().all(|stream| stream.detached);
+        let let_go = self.streams.iter().all(|(_, stream)| stream.detached);
         let drained = self.role == Role::Client && self.draining && let_go;
         if !(drained || idle && (named || self.goaway.is_some())) {
             return;
@@ -306,8 +304,9 @@ impl End {
 
     /// Every stream that it names.
     pub(super) fn names(&self) -> u128 {
-        let streams = self.streams.keys().chain(&self.refused).chain(&self.last).chain([&self.newest]);
-        streams.fold(0, |names, stream| names | bit(*stream))
+        let others = self.refused.iter().chain(&self.last).chain([&self.newest]).copied();
+        let streams = self.streams.iter().map(|(number, _)| number);
+        streams.chain(others).fold(0, |names, stream| names | bit(stream))
     }
 
     pub(super) fn hash_named<H: Hasher>(&self, names: Names, state: &mut H) {
@@ -317,8 +316,8 @@ impl End {
         refused.len().hash(state);
         refused.iter().for_each(|stream| names.of(*stream).hash(state));
         streams.len().hash(state);
-        for (number, stream) in streams {
-            names.of(*number).hash(state);
+        for (number, stream) in streams.iter() {
+            names.of(number).hash(state);
             stream.hash(state);
         }
     }

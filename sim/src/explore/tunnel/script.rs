@@ -213,7 +213,9 @@ fn play_one<P: Pair>(
 fn bounds(input: &mut Unstructured<'_>) -> Bounds {
     let mut number = |most: u8| 1 + u8::arbitrary(input).unwrap_or_default() % most;
     let (window, high) = (number(4), number(4));
-    Bounds { window, high, low: number(high) - 1, streams: number(3) }
+    // A mux calls a stream writable no later than at half of what fills its queue.
+    let low = (number(high) - 1).min(high / 2);
+    Bounds { window, high, low, streams: number(3) }
 }
 
 /// The next step; `opened` streams were, and one more is sometimes named.

@@ -123,3 +123,39 @@ impl Stream {
         self.reset_later = None;
     }
 }
+
+/// The streams of an end, by number: a few, so that they lie side by side and a copy of all is cheap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::explore) struct Streams(Vec<(StreamNumber, Stream)>);
+
+impl Streams {
+    pub(super) fn get(&self, number: StreamNumber) -> Option<&Stream> {
+        self.0.iter().find(|(other, _)| *other == number).map(|(_, stream)| stream)
+    }
+
+    pub(super) fn get_mut(&mut self, number: StreamNumber) -> Option<&mut Stream> {
+        self.0.iter_mut().find(|(other, _)| *other == number).map(|(_, stream)| stream)
+    }
+
+    /// Adds the newest.
+    pub(super) fn push(&mut self, number: StreamNumber, stream: Stream) {
+        self.0.push((number, stream));
+    }
+
+    pub(super) fn remove(&mut self, number: StreamNumber) -> Option<Stream> {
+        let at = self.0.iter().position(|(other, _)| *other == number)?;
+        Some(self.0.remove(at).1)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamNumber, &Stream)> {
+        self.0.iter().map(|(number, stream)| (*number, stream))
+    }
+
+    pub(super) fn numbers(&self) -> Vec<StreamNumber> {
+        self.0.iter().map(|(number, _)| *number).collect()
+    }
+}

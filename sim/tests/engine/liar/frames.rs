@@ -4,7 +4,7 @@ use culvert_core::fault::Fault;
 use culvert_core::hbone::mux::MuxFault;
 use culvert_core::telemetry::Event;
 use culvert_sim::frame::{Frame, kind, setting};
-use culvert_sim::liar::Lie;
+use culvert_sim::liar::{Lie, SAME};
 use culvert_sim::world::{Act, NodeId, Reading, Script, Seen, Serve, World};
 
 use super::{Company, company, echo};
@@ -197,4 +197,17 @@ fn bytes_in_crumbs_and_among_pings_arrive_as_they_were_sent() {
         }
         world.finish();
     }
+}
+
+#[test]
+fn a_connect_that_a_liar_claims_to_have_refused_is_tried_once_more_and_no_oftener() {
+    let refusal = vec![Frame::reset(SAME, 7)];
+    let lies = [Lie::Withholds(kind::HEADERS), Lie::Adds { to: kind::HEADERS, frames: refusal }];
+    let Company { mut world, x, a, .. } = company(20, &lies);
+    let there = world.serve(x, 8080, echo());
+    let call = world.call_in_vain(a, there, Script::send(1000));
+    world.run(SECOND);
+    // The liar did dial, each time: nobody else can know.
+    assert_eq!((world.seen(call), world.served().len()), (Seen::Reset, 2));
+    world.finish();
 }

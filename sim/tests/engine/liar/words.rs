@@ -73,7 +73,7 @@ fn a_liar_reaches_nothing_but_the_workload_that_it_dialled() {
 #[test]
 fn no_header_that_a_liar_forges_changes_a_decision() {
     for (name, value) in [
-        ("forwarded", "for=10.0.2.2;host=a"),
+        ("forwarded", "for=\"10.0.2.2:20000\";host=a"),
         ("baggage", "k8s.namespace.name=default,service.name=a,k8s.pod.name=a"),
         ("x-forwarded-for", "10.0.2.2"),
         ("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/default/sa/a"),
@@ -139,8 +139,8 @@ fn a_liar_that_answers_under_another_identity_than_expected_gets_nothing() {
 
 #[test]
 fn a_liar_that_takes_anybody_for_its_peer_is_judged_by_whoever_that_is() {
-    let Company { mut world, liar, far, x, b, .. } = company(6, &[Lie::Credulous]);
-    let c = world.unknown_pod(liar, "c");
+    let Company { mut world, liar, near, far, x, b, .. } = company(6, &[Lie::Credulous]);
+    let c = world.unknown_pod(near, "c");
     world.misinform(liar, b, c);
     let there = world.serve(b, 8080, echo());
     world.deny("no", x);

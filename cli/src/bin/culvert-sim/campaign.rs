@@ -9,14 +9,15 @@ use std::time::Instant;
 
 use culvert_sim::scenario::{Depth, Outcome, Scenario};
 
+use culvert::failure::Failure;
+use culvert::usage;
+
 use super::summary::Summary;
-use crate::bench::usage;
-use crate::failure::Failure;
 
 /// How often each seed runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Runs {
-    /// Once, with every law.
+    /// Once.
     Once,
     /// Twice, and the two must be the same.
     Twice,
@@ -68,6 +69,6 @@ impl Campaign {
     }
 }
 
-fn cpu() -> Result<std::time::Duration, Failure> {
+pub(super) fn cpu() -> Result<std::time::Duration, Failure> {
     usage::cpu(&[std::process::id()]).map_err(|error| Failure::from_error(&error))
 }

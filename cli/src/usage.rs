@@ -8,12 +8,18 @@ use std::time::Duration;
 const TICKS_PER_SECOND: u64 = 100;
 
 /// CPU time, user and system, that these processes have used so far, all threads.
-pub(crate) fn cpu(pids: &[u32]) -> io::Result<Duration> {
+///
+/// # Errors
+/// One of them is not there any more.
+pub fn cpu(pids: &[u32]) -> io::Result<Duration> {
     sum(pids, "stat", cpu_of)
 }
 
 /// Memory of these processes that is resident now, in bytes.
-pub(super) fn resident(pids: &[u32]) -> io::Result<u64> {
+///
+/// # Errors
+/// One of them is not there any more.
+pub fn resident(pids: &[u32]) -> io::Result<u64> {
     sum(pids, "status", resident_of)
 }
 

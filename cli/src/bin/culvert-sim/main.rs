@@ -1,0 +1,233 @@
+//! `culvert-sim`, or `culvert sim`: campaigns of random worlds, one of them again, the least of it, exploration, and how fast
+//! all that is.
+
+mod args;
+mod campaign;
+mod summary;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::panic;
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use culvert::args::{Line, read};
+use culvert::failure::Failure;
+use culvert_sim::explore::{self, Bounds, Known};
+use culvert_sim::idle;
+use culvert_sim::scenario::{Outcome, Scenario, VOCABULARY, Violation, shrink};
+
+use args::{BenchArgs, Command, CommandLine, ExploreArgs, ReplayArgs, RunArgs, ShrinkArgs};
+use campaign::{Campaign, Runs};
+use summary::Summary;
+
+/// Simulated time for which the idle mesh is measured.
+const IDLE: Duration = Duration::from_secs(20_000);
+
+fn main() -> ExitCode {
+    let outcome = read::<CommandLine>(std::env::args_os()).and_then(|line| match line {
+        Line::Text(text) => {
+            print!("{text}");
+            Ok(())
+        }
+        Line::Read(line) => run(&line.command),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{failure}");
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), Failure> {
+    // A broken law is a panic that the scenario catches and this command tells, with what led to it.
+    panic::set_hook(Box::new(|_| ()));
+    match command {
+        Command::Run(args) => run_campaign(args),
+        Command::Replay(args) => replay(args),
+        Command::Shrink(args) => make_small(args),
+        Command::Bench(args) => bench(args),
+        Command::Explore(args) => visit(args),
+    }
+}
+
+fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
+    let seeds = args.from..args.from.saturating_add(number(args.seeds));
+    let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice };
+    let summary = campaign.run(tell_failure)?;
+    let never_seen = summary.never_seen(VOCABULARY);
+    print(&summary, args.json, &never_seen);
+    if summary.violations > 0 {
+        return Err(Failure::new(format!("{} of {} seeds break a law", summary.violations, summary.seeds)));
+    }
+    if !never_seen.is_empty() {
+        return Err(Failure::new(format!("never seen: {}", never_seen.join(", ")))
+            .hint("run more seeds; if that does not help, scenarios no longer bring it about"));
+    }
+    Ok(())
+}
+
+fn visit(args: &ExploreArgs) -> Result<(), Failure> {
+    let names = || explore::MACHINES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+    let machines: Vec<&Known> = match &args.machine {
+        Some(name) => explore::MACHINES.iter().filter(|known| known.name == name).collect(),
+        None => explore::MACHINES.iter().collect(),
+    };
+    if machines.is_empty() && args.machine.as_deref() != Some(explore::SCRIPTS) {
+        let name = args.machine.as_deref().unwrap_or_default();
+        return Err(Failure::usage(format!("no machine is named {name:?}")).hint(format!(
+            "machines are {}, {}",
+            names(),
+            explore::SCRIPTS
+        )));
+    }
+    let (begun, mut states, mut broken) = (Instant::now(), 0, 0);
+    for known in machines {
+        println!("{}: {}", known.name, known.says);
+        let bounds = Bounds {
+            depth: args.depth.unwrap_or(known.depth),
+            states: args.states.unwrap_or(known.states),
+            jobs: Some(jobs(args.jobs)),
+        };
+        let (found, failed) = one_machine(known.name, bounds)?;
+        states += found;
+        broken += usize::from(failed);
+    }
+    if args.machine.as_deref().is_none_or(|name| name == explore::SCRIPTS) {
+        broken += usize::from(one_machine(explore::SCRIPTS, Bounds::from(0))?.1);
+    }
+    println!("{states} states of all machines in {:.1} s", begun.elapsed().as_secs_f64());
+    if broken > 0 {
+        return Err(Failure::new(format!("{broken} machines break a rule")));
+    }
+    if states < args.at_least {
+        return Err(Failure::new(format!("{states} states, and {} were asked for", args.at_least)));
+    }
+    Ok(())
+}
+
+/// The states of a machine, and whether it breaks a rule.
+fn one_machine(name: &str, bounds: Bounds) -> Result<(usize, bool), Failure> {
+    let begun = Instant::now();
+    let summary =
+        explore::run(name, bounds, &mut std::io::stdout()).map_err(|error| Failure::from_error(&error))?;
+    let seconds = begun.elapsed().as_secs_f64();
+    match summary.states {
+        0 => println!("  {seconds:.1} s"),
+        states => println!("  {seconds:.1} s, {:.0} states a second", states as f64 / seconds.max(0.001)),
+    }
+    Ok((summary.states, summary.violation.is_some()))
+}
+
+fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    let campaign = Campaign { seeds: 0..number(args.seeds), jobs: jobs(args.jobs), runs: Runs::Once };
+    let summary = campaign.run(tell_failure)?;
+    print(&summary, args.json, &[]);
+    if summary.violations > 0 {
+        return Err(Failure::new("a law is broken, so the figures mean nothing"));
+    }
+    let before = campaign::cpu()?;
+    let inputs = idle::ring(IDLE);
+    let used = campaign::cpu()?.saturating_sub(before).as_secs_f64();
+    let rate = IDLE.as_secs_f64() / used.max(0.001);
+    if args.json {
+        println!(
+            "{}",
+            serde_json::json!({ "idle_nodes": idle::NODES, "idle_simulated_per_cpu_second": rate.round() })
+        );
+    } else {
+        println!(
+            "{} idle nodes with a tunnel each: {rate:.0} simulated seconds for one of CPU, {inputs} events",
+            idle::NODES
+        );
+    }
+    Ok(())
+}
+
+fn replay(args: &ReplayArgs) -> Result<(), Failure> {
+    let scenario =
+        Scenario::decode(&bytes_of(&args.scenario)?).map_err(|error| refused(&args.scenario, &error))?;
+    println!("{scenario}");
+    let outcome = scenario.tell();
+    let lines = match (args.trace, &outcome.violation) {
+        (true, _) => outcome.story.as_slice(),
+        (false, Some(_)) => outcome.last(),
+        (false, None) => &[],
+    };
+    lines.iter().for_each(|line| println!("{line}"));
+    let seen = outcome.seen.iter().copied().collect::<Vec<_>>().join(" ");
+    println!("hash {:016x}, seen: {seen}", outcome.hash);
+    match &outcome.violation {
+        None => Ok(()),
+        Some(violation) => Err(broken(violation)),
+    }
+}
+
+fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
+    let bytes = bytes_of(&args.scenario)?;
+    Scenario::decode(&bytes).map_err(|error| refused(&args.scenario, &error))?;
+    let Some(small) = shrink(&bytes) else {
+        return Err(Failure::new(format!("{} breaks no law", args.scenario.display())));
+    };
+    let scenario = Scenario::decode(&small.bytes).map_err(|error| Failure::from_error(&error))?;
+    println!(
+        "{} of {} bytes still break {}, found by {} runs",
+        small.bytes.len(),
+        bytes.len(),
+        small.law,
+        small.runs
+    );
+    println!("{scenario}");
+    scenario.tell().story.iter().for_each(|line| println!("{line}"));
+    if let Some(out) = &args.out {
+        fs::write(out, &small.bytes)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", out.display())))?;
+        println!("again: culvert sim replay {} --trace", out.display());
+    }
+    Ok(())
+}
+
+/// The bytes of a seed, or of a file.
+fn bytes_of(scenario: &Path) -> Result<Vec<u8>, Failure> {
+    if let Some(seed) = scenario.to_str().and_then(|text| text.parse().ok()) {
+        return Ok(Scenario::bytes_of(seed));
+    }
+    fs::read(scenario).map_err(|error| Failure::new(format!("cannot read {}: {error}", scenario.display())))
+}
+
+fn refused(file: &Path, error: &dyn std::error::Error) -> Failure {
+    Failure::new(format!("{}: {error}", file.display()))
+}
+
+fn broken(violation: &Violation) -> Failure {
+    Failure::new(format!("{} is broken after {:?}: {}", violation.law(), violation.at, violation.message))
+}
+
+/// Prints what is needed to understand a failure and to see it again.
+fn tell_failure(seed: u64, outcome: &Outcome) {
+    let Some(violation) = &outcome.violation else { return };
+    eprintln!("seed {seed}: {}", Scenario::of_seed(seed));
+    outcome.last().iter().for_each(|line| eprintln!("{line}"));
+    eprint!("{}", broken(violation));
+    eprintln!("again: culvert sim replay {seed} --trace; the least of it: culvert sim shrink {seed}");
+}
+
+fn print(summary: &Summary, json: bool, never_seen: &[&'static str]) {
+    if json {
+        println!("{}", summary.json(never_seen));
+    } else {
+        print!("{summary}");
+    }
+}
+
+fn number(count: NonZeroUsize) -> u64 {
+    u64::try_from(count.get()).unwrap_or(u64::MAX)
+}
+
+fn jobs(asked: Option<NonZeroUsize>) -> NonZeroUsize {
+    asked.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}

@@ -1,0 +1,382 @@
+//! The control plane: every node hears of changed facts on a stream of its own, at once, late, twice, out of order, or not at
+//! all for a while.
+//!
+//! What a node hears are resources in a version; it knows which it heard last, and drops what is older. What its engine gets are
+//! snapshots, as ever. Whatever happened on the way, nodes that have heard everything have the same facts (S13).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::hash::Hasher;
+use std::sync::Arc;
+use std::time::Duration;
+
+use culvert_core::engine::boundary::Input;
+use culvert_core::mesh::{
+    Changed, Delta, NetworkAddress, PolicyEntry, PolicyKey, ServiceKey, Snapshot, Uid, Workload,
+};
+use culvert_core::seed::Draws;
+use culvert_core::telemetry::Event;
+use culvert_core::time::Time;
+
+use super::agenda::Happening;
+use super::digest::Digest;
+use super::{NodeId, World};
+
+/// How a node hears of facts that change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Not at all: its stream is broken, and what was under way is lost.
+    Cut,
+    /// Each resource by itself, within this time.
+    Late(Duration),
+    /// At once.
+    Prompt,
+    /// As late ones, and each of them twice.
+    Twice(Duration),
+}
+
+/// How a node whose stream is set up anew hears of what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatchUp {
+    /// From one that is behind itself: what was so at some time before, and then what is so now.
+    Behind,
+    /// Only what differs, what is gone included.
+    Difference,
+    /// All there is, resource by resource.
+    Whole,
+}
+
+/// The name of a resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Policy(PolicyKey),
+    Service(ServiceKey),
+    Workload(Uid),
+}
+
+/// Resources in one version, on their way to a node.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    stream: u64,
+    version: usize,
+    keys: Vec<Key>,
+}
+
+/// What one node has heard.
+#[derive(Debug)]
+struct Subscription {
+    delivery: Delivery,
+    /// What it knows now, and what it knew before, each since when.
+    views: Vec<(Time, Arc<Snapshot>)>,
+    heard: BTreeMap<Key, usize>,
+    /// How often its stream was set up anew.
+    stream: u64,
+    under_way: usize,
+    /// Something came twice, too late to count, from the past, or was gone meanwhile.
+    confused: bool,
+}
+
+/// All that was ever so, and who has heard of it.
+#[derive(Debug)]
+pub(super) struct Control {
+    /// By version.
+    log: Vec<Arc<Snapshot>>,
+    subscriptions: Vec<Subscription>,
+    draws: Draws,
+}
+
+impl Control {
+    pub(super) fn new(draws: Draws, facts: Arc<Snapshot>) -> Control {
+        Control { log: vec![facts], subscriptions: Vec::new(), draws }
+    }
+
+    /// A node that knows what is so now.
+    pub(super) fn subscribe(&mut self, now: Time) {
+        self.subscriptions.push(Subscription {
+            delivery: Delivery::Prompt,
+            views: vec![(now, self.facts().clone())],
+            heard: BTreeMap::new(),
+            stream: 0,
+            under_way: 0,
+            confused: false,
+        });
+    }
+
+    /// A node's process begins anew, and with it its stream: what it knows is what is so now, or nothing if nothing reaches it.
+    pub(super) fn begin_anew(&mut self, node: NodeId, now: Time) -> Arc<Snapshot> {
+        let view = if self.is_cut(node) { Arc::new(Snapshot::new()) } else { self.facts().clone() };
+        let subscription = &mut self.subscriptions[node.0];
+        subscription.stream += 1;
+        subscription.under_way = 0;
+        subscription.heard.clear();
+        subscription.views.push((now, view.clone()));
+        view
+    }
+
+    /// What is so now.
+    pub(super) fn facts(&self) -> &Arc<Snapshot> {
+        &self.log[self.log.len() - 1]
+    }
+
+    /// What a node knew, and since when; the last is what it knows now.
+    pub(super) fn views(&self, node: NodeId) -> &[(Time, Arc<Snapshot>)] {
+        &self.subscriptions[node.0].views
+    }
+
+    /// What a node knows now.
+    pub(super) fn view(&self, node: NodeId) -> &Arc<Snapshot> {
+        let views = self.views(node);
+        &views[views.len() - 1].1
+    }
+
+    /// Whether a node knows what is so now.
+    pub(super) fn is_current(&self, node: NodeId) -> bool {
+        Arc::ptr_eq(self.view(node), self.facts()) || self.view(node).same_facts(self.facts())
+    }
+
+    /// Whether nothing reaches a node.
+    pub(super) fn is_cut(&self, node: NodeId) -> bool {
+        self.subscriptions[node.0].delivery == Delivery::Cut
+    }
+
+    fn delay(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Duration::from_nanos(self.draws.next_u64() % most)
+    }
+}
+
+impl World {
+    /// Facts change. Who hears of it when is a matter of [`World::deliver`]; by default it is all nodes, at once.
+    pub fn apply(&mut self, delta: Delta) {
+        let before = self.control.facts().clone();
+        let (snapshot, changed) = before.apply(delta);
+        let facts = Arc::new(snapshot);
+        self.control.log.push(facts.clone());
+        let changed = Arc::new(changed);
+        for node in (0..self.nodes.len()).map(NodeId) {
+            let subscription = &self.control.subscriptions[node.0];
+            match subscription.delivery {
+                Delivery::Cut => {}
+                Delivery::Late(most) => self.send_each(node, keys(&changed), most, false),
+                Delivery::Prompt if Arc::ptr_eq(self.control.view(node), &before) => {
+                    self.take(node, facts.clone(), changed.clone());
+                }
+                Delivery::Prompt => self.hear(node, self.control.log.len() - 1, keys(&changed)),
+                Delivery::Twice(most) => self.send_each(node, keys(&changed), most, true),
+            }
+        }
+        self.check();
+    }
+
+    /// How a node hears of facts from here on. One whose stream was broken catches up as told.
+    pub fn deliver(&mut self, node: NodeId, delivery: Delivery, catch_up: CatchUp) {
+        let subscription = &mut self.control.subscriptions[node.0];
+        let was = std::mem::replace(&mut subscription.delivery, delivery);
+        if delivery == Delivery::Cut {
+            subscription.stream += 1;
+            subscription.under_way = 0;
+        } else if was == Delivery::Cut {
+            subscription.heard.clear();
+            self.catch_up(node, delivery, catch_up);
+        } else if delivery == Delivery::Prompt && subscription.under_way > 0 {
+            self.catch_up(node, delivery, CatchUp::Difference);
+        }
+    }
+
+    fn catch_up(&mut self, node: NodeId, delivery: Delivery, how: CatchUp) {
+        let (view, now) = (self.control.view(node).clone(), self.control.log.len() - 1);
+        let facts = self.control.facts().clone();
+        let most = match delivery {
+            Delivery::Late(most) | Delivery::Twice(most) => most,
+            Delivery::Cut | Delivery::Prompt => Duration::ZERO,
+        };
+        let missed = view.diff_to(&facts);
+        self.control.subscriptions[node.0].confused |= !missed.removed.is_empty();
+        match how {
+            CatchUp::Difference => self.send(node, now, keys(&missed), most),
+            CatchUp::Whole => {
+                let nothing = Snapshot::new();
+                let all = [keys(&nothing.diff_to(&facts)), keys(&missed)].concat();
+                self.send_each(node, all, most, false);
+            }
+            CatchUp::Behind => {
+                let old = usize::try_from(self.control.draws.next_u64() % (now as u64 + 1)).unwrap_or(0);
+                let past = self.control.log[old].clone();
+                let back = keys(&view.diff_to(&past));
+                self.control.subscriptions[node.0].confused |= !back.is_empty();
+                let again: BTreeSet<Key> =
+                    [keys(&past.diff_to(&facts)), keys(&missed)].concat().into_iter().collect();
+                self.send(node, old, back, Duration::ZERO);
+                self.send(node, now, again.into_iter().collect(), most);
+            }
+        }
+    }
+
+    fn send_each(&mut self, node: NodeId, keys: Vec<Key>, most: Duration, twice: bool) {
+        let version = self.control.log.len() - 1;
+        for key in keys {
+            self.send(node, version, vec![key.clone()], most);
+            if twice {
+                self.send(node, version, vec![key], most);
+            }
+        }
+    }
+
+    fn send(&mut self, node: NodeId, version: usize, keys: Vec<Key>, most: Duration) {
+        if keys.is_empty() {
+            return;
+        }
+        if most.is_zero() {
+            return self.hear(node, version, keys);
+        }
+        let at = self.net.now.after(self.control.delay(most));
+        let subscription = &mut self.control.subscriptions[node.0];
+        subscription.under_way += 1;
+        let parcel = Parcel { stream: subscription.stream, version, keys };
+        self.net.agenda.put(at, Happening::Facts(node, parcel));
+    }
+
+    /// A parcel arrives at a node.
+    pub(super) fn arrived(&mut self, node: NodeId, parcel: Parcel) {
+        let subscription = &mut self.control.subscriptions[node.0];
+        if parcel.stream == subscription.stream {
+            subscription.under_way = subscription.under_way.saturating_sub(1);
+            self.hear(node, parcel.version, parcel.keys);
+        }
+    }
+
+    fn hear(&mut self, node: NodeId, version: usize, keys: Vec<Key>) {
+        let source = self.control.log[version].clone();
+        let subscription = &mut self.control.subscriptions[node.0];
+        let mut delta = Delta::new();
+        for key in keys {
+            match subscription.heard.get(&key) {
+                Some(heard) if *heard > version => subscription.confused = true,
+                heard => {
+                    subscription.confused |= heard == Some(&version);
+                    put(&mut delta, &key, &source);
+                    subscription.heard.insert(key, version);
+                }
+            }
+        }
+        let (snapshot, changed) = self.control.view(node).apply(delta);
+        self.take(node, Arc::new(snapshot), Arc::new(changed));
+    }
+
+    /// A node takes in facts, right or wrong.
+    pub(super) fn take(&mut self, node: NodeId, snapshot: Arc<Snapshot>, changed: Arc<Changed>) {
+        let now = self.net.now;
+        self.control.subscriptions[node.0].views.push((now, snapshot.clone()));
+        self.input(node, Input::Apply { snapshot, changed });
+        self.mark_permitted(node);
+    }
+
+    /// Which of the scenarios' vocabulary the world has seen since this was asked last.
+    pub(crate) fn take_shown(&mut self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.shown)
+    }
+
+    /// Looks at what a node has reported since the last time.
+    pub(super) fn notice(&mut self, node: NodeId) {
+        let entry = &mut self.nodes[node.0];
+        let from = std::mem::replace(&mut entry.noticed, entry.reports.len());
+        let opened = |(_, event): &(Time, Event)| match event {
+            Event::Opened(connection) => Some(connection.clone()),
+            _ => None,
+        };
+        let opened: Vec<_> = entry.reports.iter().skip(from).filter_map(opened).collect();
+        for connection in &opened {
+            self.check_opened(node, connection);
+        }
+        // One that does not hear of what is new serves by what it knows.
+        if !opened.is_empty() && self.control.is_cut(node) && !self.control.is_current(node) {
+            self.shown.insert("C7");
+        }
+    }
+
+    /// Every node hears at once of all that is so, and from here on of what changes.
+    pub fn reconcile(&mut self) {
+        for node in (0..self.nodes.len()).map(NodeId) {
+            self.deliver(node, Delivery::Cut, CatchUp::Difference);
+            self.deliver(node, Delivery::Prompt, CatchUp::Difference);
+        }
+    }
+
+    /// S13: every node came to the same facts, with the same indexes over them, whatever it heard on the way.
+    pub fn check_convergence(&mut self) {
+        let facts = self.control.facts().clone();
+        // Made in one go, by nobody who has a history.
+        let (made, _) = Snapshot::new().apply(Snapshot::new().delta_to(&facts));
+        let expected = canonical(&made);
+        for node in (0..self.nodes.len()).map(NodeId) {
+            let subscription = &mut self.control.subscriptions[node.0];
+            let view = &subscription.views[subscription.views.len() - 1].1;
+            let shared = Arc::ptr_eq(view, &facts);
+            assert!(
+                (shared && !subscription.confused) || canonical(view) == expected,
+                "S13: {node:?} has other facts than there are"
+            );
+            if std::mem::take(&mut subscription.confused) {
+                self.shown.insert("C8");
+            }
+        }
+    }
+}
+
+/// One number for the facts of a snapshot and for what its indexes find, not for its history.
+fn canonical(snapshot: &Snapshot) -> u64 {
+    let mut text = String::new();
+    let uids = |found: &[Arc<Workload>]| found.iter().map(|w| w.uid.clone()).collect::<Vec<_>>();
+    for workload in snapshot.workloads() {
+        let identity = workload.identity();
+        let same = snapshot.instances(identity.namespace(), &workload.name, identity.service_account());
+        let at = workload.ips.iter().map(|ip| NetworkAddress::new(workload.network.clone(), *ip));
+        let at: Vec<_> = at.map(|at| snapshot.workload_at(&at).map(|found| &found.uid)).collect();
+        let policies: Vec<_> = snapshot.policies_for(workload).collect();
+        let _infallible = write!(text, "{workload:?} {:?} {at:?} {policies:?}", uids(same));
+    }
+    for service in snapshot.services() {
+        let endpoints: Vec<_> = snapshot.endpoints(&service.key).map(|endpoint| &endpoint.uid).collect();
+        let at: Vec<_> =
+            service.vips.iter().map(|vip| snapshot.service_at(vip, "").map(|s| &s.key)).collect();
+        let named: Vec<_> =
+            snapshot.services_of_hostname(&service.key.hostname).iter().map(|s| &s.key).collect();
+        let _infallible = write!(text, "{service:?} {endpoints:?} {at:?} {named:?}");
+    }
+    for (key, entry) in snapshot.policies() {
+        let naming: Vec<_> = snapshot.workloads_naming(key).collect();
+        let _infallible = write!(text, "{key} {entry:?} {naming:?}");
+    }
+    let mut digest = Digest::default();
+    digest.write(text.as_bytes());
+    digest.finish()
+}
+
+/// Every resource that a change is about.
+fn keys(changed: &Changed) -> Vec<Key> {
+    let workloads = changed.workloads.iter().chain(&changed.removed).cloned().map(Key::Workload);
+    let services = changed.services.iter().cloned().map(Key::Service);
+    let policies = changed.policies.iter().cloned().map(Key::Policy);
+    workloads.chain(services).chain(policies).collect()
+}
+
+/// Puts a resource as it is in `source` into a delta.
+fn put(delta: &mut Delta, key: &Key, source: &Snapshot) {
+    match key {
+        Key::Policy(key) => match source.policy(key) {
+            Some(PolicyEntry::Decoded(policy)) => delta.upsert_policy(policy.clone()),
+            Some(PolicyEntry::Undecodable { scope, reason }) => {
+                delta.undecodable_policy(key.clone(), *scope, reason.clone());
+            }
+            None => delta.remove_policy(key.clone()),
+        },
+        Key::Service(key) => match source.service(key) {
+            Some(service) => delta.upsert_service(service.clone()),
+            None => delta.remove_service(key.clone()),
+        },
+        Key::Workload(uid) => match source.workload(uid.as_str()) {
+            Some(workload) => delta.upsert_workload(workload.clone()),
+            None => delta.remove_workload(uid.clone()),
+        },
+    }
+}
