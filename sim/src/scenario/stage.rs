@@ -368,7 +368,7 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
-        let honest = self.pods - usize::from(self.liar.is_some());
+        let honest = self.honest();
         let there = |number: usize| {
             let lies = (honest..self.pods).contains(&number);
             !lies && self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
