@@ -182,3 +182,18 @@ impl std::fmt::Display for Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_do_is_no_error_of_ours() {
+        assert!(Event::Misuse("a socket connected twice").is_error());
+        let peer = SocketAddr::from(([10, 0, 0, 1], 15008));
+        let lost = Event::TunnelClosed { peer, side: Reporter::Source, fault: Fault::Drain };
+        assert!(!lost.is_error());
+        assert!(!Event::HeadersIgnored { peer, count: 1 }.is_error());
+        assert!(!Event::Drained.is_error());
+    }
+}

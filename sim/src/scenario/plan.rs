@@ -230,7 +230,7 @@ impl Choices<'_> {
         while rounds.len() < count && !self.0.is_empty() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
-            let fault = (!self.one_in(3)).then(|| self.fault(&mut known));
+            let fault = (!self.one_in(4)).then(|| self.fault(&mut known));
             let time = Duration::from_millis(self.of([1, 10, 10, 100, 100, 1000, 8000, 25_000]));
             rounds.push(Round { calls, fault, time });
         }
@@ -270,7 +270,7 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
-        if self.one_in(2) {
+        if self.one_in(3) {
             return Fault::Change(self.change(known));
         }
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));

@@ -242,9 +242,9 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
-            Fault::Change(change) => self.change(change),
             Fault::Attack { pod, attack } => self.attack(*pod, *attack),
             Fault::Host(fault) => self.host_fault(fault),
+            Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -369,7 +369,7 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
-        let honest = self.pods - usize::from(self.liar.is_some());
+        let honest = self.honest();
         let there = |number: usize| {
             let lies = (honest..self.pods).contains(&number);
             !lies && self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
@@ -457,8 +457,8 @@ impl Stage {
                 }));
             }
         }
-        self.seen.extend(self.world.take_shown());
         self.look_at_forgeries(&forged);
+        self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);

@@ -420,8 +420,6 @@ pub(super) struct Apps {
     pub(super) orphans: std::collections::BTreeSet<AppId>,
     /// Client's address and target of connections between proxies in clear, one of which was killed: its kernel says FIN.
     pub(super) severed: std::collections::BTreeSet<(std::net::IpAddr, SocketAddr)>,
-    /// Applications whose source address is not theirs.
-    pub(super) forged: std::collections::BTreeSet<AppId>,
     /// Streams of which no byte may reach anybody.
     pub(super) forbidden: std::collections::BTreeSet<u64>,
 }

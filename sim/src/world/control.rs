@@ -104,6 +104,17 @@ impl Control {
         });
     }
 
+    /// A node's process begins anew, and with it its stream: what it knows is what is so now, or nothing if nothing reaches it.
+    pub(super) fn begin_anew(&mut self, node: NodeId, now: Time) -> Arc<Snapshot> {
+        let view = if self.is_cut(node) { Arc::new(Snapshot::new()) } else { self.facts().clone() };
+        let subscription = &mut self.subscriptions[node.0];
+        subscription.stream += 1;
+        subscription.under_way = 0;
+        subscription.heard.clear();
+        subscription.views.push((now, view.clone()));
+        view
+    }
+
     /// What is so now.
     pub(super) fn facts(&self) -> &Arc<Snapshot> {
         &self.log[self.log.len() - 1]

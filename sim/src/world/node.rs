@@ -295,7 +295,7 @@ impl Node {
     pub(super) fn succeed(&mut self, before: Node) {
         self.lives = before.lives;
         self.lives.push(before.outcome.hash());
-        self.reports = before.reports;
+        (self.reports, self.noticed) = (before.reports, before.noticed);
         (self.inputs, self.joins) = (before.inputs, before.joins);
         (self.issuing, self.joining) = (before.issuing, before.joining);
         (self.lag, self.kernel) = (before.lag, before.kernel);

@@ -140,10 +140,6 @@ impl World {
         if self.is_behind_liar(client) || self.is_behind_liar(server) {
             return;
         }
-        // One that shows the address of a pod and has no identity is let in as whatever else has none.
-        if self.apps.forged.contains(&client) || self.apps.forged.contains(&server) {
-            return;
-        }
         let place = self.app(server).place;
         if !self.permissions.pairs.contains_key(&server) {
             let who = self.check_pair(client, server);
@@ -210,7 +206,7 @@ impl World {
 
     /// The facts of a pod by which its node finds it.
     pub(super) fn known_as<'a>(&self, facts: &'a Snapshot, pod: Pod) -> Option<&'a Arc<Workload>> {
-        let added = &self.host(pod).workload;
+        let added = &self.host(pod).added;
         model::workload_of(facts, &added.namespace, &added.name, &added.service_account)
     }
 

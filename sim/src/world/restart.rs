@@ -16,11 +16,12 @@ impl World {
         let life = self.nodes[node.0].lives.len() + 1;
         let config = self.config(node.0, life);
         let draws = config.seed.child("tls").draws();
-        let (facts, now) = (self.control.view(node).clone(), self.now());
+        let (facts, now) = (self.control.begin_anew(node, self.net.now), self.now());
         let recorded = self.nodes[node.0].recording.is_some();
         let fresh = Node::new(config, facts, now, draws, recorded, None);
         let before = std::mem::replace(&mut self.nodes[node.0], fresh);
         self.nodes[node.0].succeed(before);
+        self.mark_permitted(node);
         for number in 0..self.hosts.len() {
             if self.hosts[number].node == Some(node) && !self.hosts[number].removed {
                 self.tell_of_pod(Pod(number));
@@ -66,7 +67,7 @@ impl World {
     pub(super) fn tell_of_pod(&mut self, pod: Pod) {
         let host = self.host(pod);
         if let Some(node) = host.node {
-            let workload = host.workload.clone();
+            let workload = host.added.clone();
             self.input(node, Input::PodAdded { pod: pod.id(), workload });
         }
     }

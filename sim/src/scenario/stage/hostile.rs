@@ -59,7 +59,9 @@ fn somebody() -> SpiffeId {
 
 impl Stage {
     pub(super) fn attack(&mut self, pod: usize, attack: Attack) {
-        let (Some(machine), Some(pod)) = (self.hosts.last().copied(), self.host(pod)) else { return };
+        // What liars do to attackers is of no interest.
+        let victim = self.host(pod % self.honest());
+        let (Some(machine), Some(pod)) = (self.hosts.last().copied(), victim) else { return };
         let (count, papers) = match attack {
             Attack::Silent => (6, Papers::Plain),
             Attack::Garbage => (1, Papers::Plain),
@@ -202,6 +204,11 @@ impl Stage {
             self.world.say_frames(attacker, &[narrow, Frame::window_update(1, 900)]);
             self.world.run(SECOND);
         }
+    }
+
+    /// Pods whose nodes are honest; they come first.
+    pub(super) fn honest(&self) -> usize {
+        self.pods - usize::from(self.liar.is_some())
     }
 
     /// Attackers leave, and so does the liar.
