@@ -20,7 +20,7 @@ pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
-pub(super) const ROUNDS: usize = 9;
+pub(super) const ROUNDS: usize = 7;
 /// Calls of one round at most.
 const CALLS: usize = 2;
 
@@ -79,6 +79,8 @@ pub(super) struct Options {
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
     pub(super) latency: Duration,
+    /// Interval of PINGs, and how long one may be without its answer.
+    pub(super) pings: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
     pub(super) ways: Ways,
@@ -199,6 +201,7 @@ impl Choices<'_> {
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            pings: Duration::from_secs(if self.one_in(3) { 5 } else { 30 }),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             ways: self.ways(),
             scarcity: self.scarcity(),
@@ -210,7 +213,7 @@ impl Choices<'_> {
     pub(super) fn rounds(&mut self, options: &Options) -> Vec<Round> {
         let mut known = Known::new(options);
         let mut rounds = Vec::new();
-        let count = 3 + self.below(ROUNDS - 2);
+        let count = 2 + self.below(ROUNDS - 1);
         while rounds.len() < count && !self.0.is_empty() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
@@ -230,7 +233,7 @@ impl Choices<'_> {
             to,
             port: self.of(Port::ALL),
             script: self.script(),
-            times: self.of([1, 1, 1, 1, 1, 1, 1, 4]),
+            times: if self.one_in(16) { 4 } else { 1 },
         }
     }
 

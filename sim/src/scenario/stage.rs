@@ -26,13 +26,13 @@ use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(40);
 /// What calls after the recovery exchange.
 const PROBE: u64 = 3000;
 /// Pairs that call each other after the recovery.
-const PROBES: usize = 4;
-/// A tunnel without streams closes after this, in every scenario.
-const TUNNEL_IDLE: Duration = Duration::from_secs(60);
+const PROBES: usize = 3;
+/// A tunnel without streams closes after this, in every scenario: late enough for probes to use those of before.
+const TUNNEL_IDLE: Duration = Duration::from_secs(45);
 /// A half-closed connection without a byte is aborted after this, in every scenario.
 const HALF_CLOSED: Duration = Duration::from_secs(300);
 
@@ -82,6 +82,7 @@ impl Stage {
         let mut world = World::with_limits(options.seed, |limits| {
             limits.tunnel_idle = TUNNEL_IDLE;
             limits.half_closed_idle = HALF_CLOSED;
+            (limits.ping_interval, limits.ping_timeout) = (options.pings, options.pings);
             if let Some(small) = &options.small {
                 limits.peer_streams_per_tunnel = small.streams_per_tunnel;
                 limits.tunnels_per_key = small.tunnels_per_key;
@@ -241,9 +242,9 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
+            Fault::Change(change) => self.change(change),
             Fault::Attack { pod, attack } => self.attack(*pod, *attack),
             Fault::Host(fault) => self.host_fault(fault),
-            Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -456,8 +457,8 @@ impl Stage {
                 }));
             }
         }
-        self.look_at_forgeries(&forged);
         self.seen.extend(self.world.take_shown());
+        self.look_at_forgeries(&forged);
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);
