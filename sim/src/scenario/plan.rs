@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 
+use serde::{Deserialize, Serialize};
+
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
 pub(super) use change::Change;
 pub(super) use host::{HostFault, Scarcity};
@@ -25,7 +27,7 @@ pub(super) const ROUNDS: usize = 7;
 const CALLS: usize = 2;
 
 /// What listens at a port of every pod and of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Port {
     /// Sends back what it gets.
     Echo,
@@ -64,7 +66,7 @@ impl Port {
 }
 
 /// The world before anything happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Options {
     /// The seed of everything that the world itself draws: keys, chopping.
     pub(super) seed: u64,
@@ -78,8 +80,10 @@ pub(super) struct Options {
     pub(super) same_node: bool,
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
+    #[serde(with = "crate::scenario::seconds")]
     pub(super) latency: Duration,
     /// Interval of PINGs, and how long one may be without its answer.
+    #[serde(with = "crate::scenario::seconds")]
     pub(super) pings: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
@@ -90,7 +94,7 @@ pub(super) struct Options {
 }
 
 /// Limits far below the usual ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Small {
     pub(super) streams_per_tunnel: u32,
     pub(super) tunnels_per_key: usize,
@@ -99,15 +103,16 @@ pub(super) struct Small {
 }
 
 /// One round: calls, perhaps a fault, and then time passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Round {
     pub(super) calls: Vec<Call>,
     pub(super) fault: Option<Fault>,
+    #[serde(with = "crate::scenario::seconds")]
     pub(super) time: Duration,
 }
 
 /// One application dials another; by number, the machine comes after the pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Call {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -118,7 +123,7 @@ pub(super) struct Call {
 }
 
 /// Something goes wrong, or changes, or is well again. Pods, nodes and calls by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Fault {
     /// Somebody on the machine attacks a pod.
     Attack { pod: usize, attack: Attack },
@@ -129,7 +134,11 @@ pub(super) enum Fault {
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
-    Drain { node: usize, within: Duration },
+    Drain {
+        node: usize,
+        #[serde(with = "crate::scenario::seconds")]
+        within: Duration,
+    },
     /// The facts of a pod are gone.
     Forget { pod: usize },
     /// The certificate authority treats a node so.
@@ -141,7 +150,11 @@ pub(super) enum Fault {
     /// The process of a node is killed.
     Kill { node: usize },
     /// A node's driver is late.
-    Lag { node: usize, lag: Duration },
+    Lag {
+        node: usize,
+        #[serde(with = "crate::scenario::seconds")]
+        lag: Duration,
+    },
     /// An application leaves with RST.
     Leave { call: usize },
     /// The ways between hosts fail, or are well again.

@@ -242,9 +242,9 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
-            Fault::Change(change) => self.change(change),
             Fault::Attack { pod, attack } => self.attack(*pod, *attack),
             Fault::Host(fault) => self.host_fault(fault),
+            Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
             | Fault::Deny { pod }
@@ -457,8 +457,8 @@ impl Stage {
                 }));
             }
         }
-        self.seen.extend(self.world.take_shown());
         self.look_at_forgeries(&forged);
+        self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
             story.append(&mut lines);

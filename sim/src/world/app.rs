@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use culvert_core::time::Time;
 
+use serde::{Deserialize, Serialize};
+
 use super::host::Pod;
 use super::network::{Network, Side, WireId};
 
@@ -15,7 +17,7 @@ use super::network::{Network, Side, WireId};
 pub struct AppId(pub(super) usize);
 
 /// What an application does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Sends so many bytes.
     Send(u64),
@@ -28,22 +30,22 @@ pub enum Act {
     /// Waits for the other side's FIN.
     AwaitEnd,
     /// Waits.
-    Pause(Duration),
+    Pause(#[serde(with = "crate::scenario::seconds")] Duration),
 }
 
 /// How an application reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
     /// Whatever comes.
     All,
     /// Nothing, ever.
     Never,
     /// So many bytes at a time, with pauses.
-    Slow(usize, Duration),
+    Slow(usize, #[serde(with = "crate::scenario::seconds")] Duration),
 }
 
 /// What an application does with one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// In order, beside the reading.
     pub acts: Vec<Act>,

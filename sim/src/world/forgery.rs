@@ -1,7 +1,7 @@
 //! Connections that come another way than the redirect's: with a source that is not theirs, straight to a listener of the
 //! proxy, or from the proxy itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use culvert_core::engine::boundary::{Listener, Origin};
 
@@ -25,14 +25,13 @@ impl World {
     pub(super) fn call_by(
         &mut self,
         from: Pod,
-        source: std::net::IpAddr,
-        route: std::net::IpAddr,
+        source: IpAddr,
+        route: IpAddr,
         target: SocketAddr,
         script: Script,
     ) -> AppId {
         let id = AppId(self.apps.list.len());
-        let host = self.host(from).ip;
-        let wire = self.net.dial(Via::App, Owner::App(id), host, source, target, route);
+        let wire = self.net.dial(Via::App, Owner::App(id), self.host(from).ip, source, target, route);
         let local = self.net.wire(wire).map_or(target, |wire| wire.end(Side::Dialler).address);
         let stream = id.0 as u64 + 1;
         let app = App::new(wire, Side::Dialler, stream, script, target, local);

@@ -25,9 +25,9 @@ pub(super) struct Host {
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
     pub(super) spec: WorkloadSpec,
+    /// As which it was added to its node.
+    pub(super) added: WorkloadRef,
     pub(super) identity: SpiffeId,
-    /// Who its node is told it is.
-    pub(super) workload: WorkloadRef,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
     /// It is not there for now.
@@ -37,14 +37,9 @@ pub(super) struct Host {
 }
 
 impl Host {
-    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec) -> Host {
-        let workload = WorkloadRef {
-            namespace: spec.namespace.clone(),
-            name: spec.name.clone(),
-            service_account: spec.service_account.clone(),
-        };
+    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec, added: WorkloadRef) -> Host {
         let identity = identity_of(&spec);
-        Host { ip, node, spec, identity, workload, ports_exhausted: false, removed: false, recaptured: false }
+        Host { ip, node, spec, added, identity, ports_exhausted: false, removed: false, recaptured: false }
     }
 }
 
@@ -80,7 +75,13 @@ impl World {
             protocol: TunnelProtocol::Hbone,
             ..WorkloadSpec::default()
         };
-        self.hosts.push(Host::new(ip, Some(node), spec));
+        let added =
+            WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
+        self.add_pod(node, ip, spec, added)
+    }
+
+    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
+        self.hosts.push(Host::new(ip, Some(node), spec, added));
         let pod = Pod(self.hosts.len() - 1);
         self.tell_of_pod(pod);
         pod
@@ -92,7 +93,8 @@ impl World {
         let ip = IpAddr::V4(Ipv4Addr::new(192, 168, 0, number));
         let spec =
             WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
-        self.hosts.push(Host::new(ip, None, spec));
+        let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
+        self.hosts.push(Host::new(ip, None, spec, added));
         Pod(self.hosts.len() - 1)
     }
 

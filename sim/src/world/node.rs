@@ -12,6 +12,8 @@ use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use serde::{Deserialize, Serialize};
+
 use super::kernel::Kernel;
 use super::machine::Machine;
 use super::network::{Network, Side, WireId};
@@ -25,18 +27,18 @@ use culvert_core::seed::Draws;
 pub struct NodeId(pub(super) usize);
 
 /// How the certificate authority treats a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Issuing {
     /// It issues after so long.
-    After(Duration),
+    After(#[serde(with = "crate::scenario::seconds")] Duration),
     /// It refuses after so long.
-    Refusing(Duration),
+    Refusing(#[serde(with = "crate::scenario::seconds")] Duration),
     /// It does not answer.
     Never,
 }
 
 /// How a driver takes [`Output::Join`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Joining {
     /// The kernel relays.
     Kernel,

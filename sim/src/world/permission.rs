@@ -206,7 +206,7 @@ impl World {
 
     /// The facts of a pod by which its node finds it.
     pub(super) fn known_as<'a>(&self, facts: &'a Snapshot, pod: Pod) -> Option<&'a Arc<Workload>> {
-        let added = &self.host(pod).workload;
+        let added = &self.host(pod).added;
         model::workload_of(facts, &added.namespace, &added.name, &added.service_account)
     }
 

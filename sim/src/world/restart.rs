@@ -67,7 +67,7 @@ impl World {
     pub(super) fn tell_of_pod(&mut self, pod: Pod) {
         let host = self.host(pod);
         if let Some(node) = host.node {
-            let workload = host.workload.clone();
+            let workload = host.added.clone();
             self.input(node, Input::PodAdded { pod: pod.id(), workload });
         }
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Known};
 use crate::world::{CatchUp, Delivery};
 
 /// A change of what nodes are told. Nodes by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Change {
     /// A node hears of facts so from here on; if it heard of nothing before, it catches up so.
     Deliver { node: usize, delivery: Delivery, catch_up: CatchUp },

@@ -1,9 +1,11 @@
 //! What goes wrong in hosts: things used up, processes and pods that come again, connections that come another way.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Known};
 
 /// Something happens to a host. Pods and nodes by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum HostFault {
     /// A pod is there again, or its node is told twice.
     Appear { pod: usize },
@@ -26,7 +28,7 @@ pub(in crate::scenario) enum HostFault {
 }
 
 /// One limit that is far below the usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Scarcity {
     /// Tunnels that peers may have open.
     AcceptedTunnels,

@@ -1,9 +1,11 @@
 //! Peers that mean harm: a node of the mesh that lies, and attackers with frames of their own.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Scarcity};
 
 /// What the node of the last pod lies about, where one does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Tale {
     /// Resets become orderly ends.
     AbortsAsFinish,
@@ -34,7 +36,7 @@ pub(in crate::scenario) enum Tale {
 }
 
 /// What an attacker does, beside all nodes and against one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Attack {
     /// A header block that does not end (A3).
     Continuation,
