@@ -46,7 +46,7 @@ pub use attacker::{AttackerId, Papers};
 pub use control::{CatchUp, Delivery};
 pub(crate) use digest::Digest;
 pub use host::Pod;
-pub use network::Direction;
+pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
 pub use recording::{Outcome, Polling, Recording, Step};
 

@@ -344,7 +344,7 @@ impl Stage {
             self.world.change(pod, |spec| spec.authorization_policies.clear());
         }
         self.world.reconcile();
-        self.world.run(RECOVERY);
+        self.world.run(RECOVERY + self.ignorance());
         self.world.check_convergence();
         for _ in 0..=self.calls.len() {
             if !self.let_go() {

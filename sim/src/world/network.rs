@@ -24,7 +24,7 @@ const SYN_AGAIN: Duration = Duration::from_secs(1);
 /// So many times; then the kernel gives up.
 const SYN_RETRIES: u32 = 6;
 /// A connection on which nothing was heard is probed after this, and is lost if the other end does not know it.
-const KEEPALIVE: Duration = Duration::from_secs(180);
+pub const KEEPALIVE: Duration = Duration::from_secs(180);
 
 /// A TCP connection of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -91,6 +91,7 @@ impl Choices<'_> {
         let hits = self.one_in(2);
         match scarcity {
             Some(Scarcity::AcceptedTunnels) if hits => return Attack::Crowd,
+            Some(Scarcity::Connections) if hits => return Attack::Spoil,
             Some(Scarcity::HalfOpenTunnels) if hits => return Attack::Silent,
             _ => {}
         }

@@ -1,8 +1,10 @@
 //! Faults between hosts, as they happen and as they are seen.
 
+use std::time::Duration;
+
 use super::super::plan::{NetworkFault, Ways};
 use super::Stage;
-use crate::world::{AppId, Seen, World};
+use crate::world::{AppId, KEEPALIVE, Seen, World};
 
 /// What is remembered of faults until something shows them.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ impl Stage {
             NetworkFault::Heal => self.unclog(),
             NetworkFault::Lose { call } => {
                 if let Some(app) = self.calls.get(*call).map(|made| made.app) {
-                    if self.world.seen(app) == Seen::Open {
+                    if !self.world.has_closed(app) {
                         self.outages.forgotten.push(app);
                     }
                     self.world.lose(app);
@@ -68,6 +70,11 @@ impl Stage {
         }
         self.outages.one_way = false;
         self.world.heal();
+    }
+
+    /// How long it takes until everybody knows of connections that hosts forgot, which take up room until then.
+    pub(super) fn ignorance(&self) -> Duration {
+        if self.outages.forgotten.is_empty() { Duration::ZERO } else { KEEPALIVE }
     }
 
     pub(super) fn look_at_network(&mut self) {
