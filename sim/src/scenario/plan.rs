@@ -12,7 +12,7 @@ use std::time::Duration;
 use arbitrary::Unstructured;
 
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
-pub(super) use change::Change;
+pub(super) use change::{Change, Endpoints, Name};
 pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
@@ -77,6 +77,8 @@ pub(super) struct Options {
     pub(super) latency: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
+    /// Seconds that certificates live, until all is healed; else they outlive every scenario.
+    pub(super) lifetime: Option<u64>,
     pub(super) ways: Ways,
 }
 
@@ -188,6 +190,7 @@ impl Choices<'_> {
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
+            lifetime: self.one_in(4).then(|| 5 + self.below(40) as u64),
             ways: self.ways(),
         }
     }
@@ -209,8 +212,8 @@ impl Choices<'_> {
 
     fn call(&mut self, pods: usize) -> Call {
         let from = self.below(pods + 1);
-        // Anybody but the one who calls.
-        let to = (from + 1 + self.below(pods)) % (pods + 1);
+        // Anybody but the one who calls; after the machine comes the service.
+        let to = (from + 1 + self.below(pods + 1)) % (pods + 2);
         Call {
             from,
             to,
@@ -288,6 +291,7 @@ struct Known {
     pods: usize,
     calls: usize,
     replaced: usize,
+    reused: usize,
     /// A way is cut or clogged.
     cut: bool,
     denied: bool,
@@ -303,6 +307,7 @@ impl Known {
             pods: options.pods,
             calls: 0,
             replaced: 0,
+            reused: 0,
             cut: false,
             denied: false,
             strict: false,

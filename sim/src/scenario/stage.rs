@@ -6,6 +6,7 @@ mod witness;
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use culvert_core::mesh::PolicyKey;
@@ -14,9 +15,7 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{
-    Act, AppId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
-};
+use crate::world::{Act, AppId, Digest, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
 use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,6 +89,7 @@ impl Stage {
         world.capacity(options.capacity);
         world.latency(options.latency);
         network::lay(&mut world, &options.ways);
+        change::prepare(&mut world, options);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
         let places = nodes.iter().copied().cycle().take(options.pods).enumerate();
         let mut hosts: Vec<Pod> =
@@ -102,9 +102,7 @@ impl Stage {
                 }
             }
         }
-        for node in &nodes {
-            world.deliver(*node, options.delivery, CatchUp::Difference);
-        }
+        change::found(&mut world, options, &nodes, hosts.get(..options.pods).unwrap_or_default());
         Stage {
             told: vec![0; nodes.len()],
             world,
@@ -189,8 +187,8 @@ impl Stage {
     }
 
     fn call(&mut self, call: &Call) {
-        let (Some(from), Some(to)) = (self.host(call.from), self.host(call.to)) else { return };
-        let target = self.world.address(to, call.port.number());
+        let Some(from) = self.host(call.from) else { return };
+        let target = self.target(call.to, call.port);
         let number = self.calls.len();
         self.note(|stage| {
             format!(
@@ -207,8 +205,20 @@ impl Stage {
         self.calls.push(Made { app, from: call.from, to: call.to, port: call.port, stalls });
     }
 
+    /// An address by the number of the pod, the machine, or the service after it.
+    fn target(&self, number: usize, port: Port) -> SocketAddr {
+        match self.host(number) {
+            Some(host) => self.world.address(host, port.number()),
+            None => self.world.service_address(port.number()),
+        }
+    }
+
     fn label(&self, number: usize) -> String {
-        if number < self.pods { format!("p{number}") } else { "the machine".to_owned() }
+        match number.checked_sub(self.pods) {
+            None => format!("p{number}"),
+            Some(0) => "the machine".to_owned(),
+            Some(_) => "the service".to_owned(),
+        }
     }
 
     fn fault(&mut self, fault: &Fault) {
@@ -302,13 +312,9 @@ impl Stage {
         for node in self.nodes.clone() {
             self.world.lag(node, Duration::ZERO);
             self.world.joining(node, Joining::Kernel);
-            self.world.issuing(node, Issuing::After(Duration::from_millis(1)));
             self.world.resume(node);
         }
-        for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
-            self.world.change(pod, |spec| spec.authorization_policies.clear());
-        }
-        self.world.reconcile();
+        self.restore();
         self.world.run(RECOVERY);
         self.world.check_convergence();
         for _ in 0..=self.calls.len() {
@@ -334,21 +340,23 @@ impl Stage {
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
         let there = |number: usize| {
-            self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+            self.gone.is_none_or(|gone| number >= self.pods || number % self.nodes.len() != gone)
         };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
         let mut pairs: Vec<(usize, usize)> =
             first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
         for made in self.calls.iter().rev() {
             let pair = (made.from, made.to);
-            if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) {
+            // Of the service only the mesh knows.
+            let known = pair.0 < self.pods || pair.1 <= self.pods;
+            if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) && known {
                 pairs.push(pair);
             }
         }
         let mut calls = Vec::new();
         for (from, to) in pairs {
-            let (Some(source), Some(sink)) = (self.host(from), self.host(to)) else { continue };
-            let target = self.world.address(sink, Port::Echo.number());
+            let Some(source) = self.host(from) else { continue };
+            let target = self.target(to, Port::Echo);
             calls.push((from, to, self.world.call(source, target, Script::send(PROBE))));
         }
         let ended = |world: &World| calls.iter().all(|(.., app)| world.ended_at(*app).is_some());

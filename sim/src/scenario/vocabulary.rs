@@ -7,9 +7,19 @@ use culvert_core::telemetry::Reason;
 /// and ways in which connections and tunnels end. Not in it, because no scenario can bring them about or hardly any does:
 /// D12 and C1 to C6, and among the ends those of a peer that breaks a protocol.
 pub const VOCABULARY: &[&str] = &[
+    "C1",
+    "C2",
+    "C3",
+    "C4",
+    "C5",
     "C7",
     "C8",
     "C9",
+    "C10",
+    "C11",
+    "C12",
+    "C13",
+    "C14",
     "D1",
     "D2",
     "D3",

@@ -24,6 +24,8 @@ pub(super) struct Host {
     pub(super) ip: IpAddr,
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
+    /// Another has its address now.
+    pub(super) gone: bool,
     pub(super) spec: WorkloadSpec,
     /// As which it was added to its node.
     pub(super) added: WorkloadRef,
@@ -69,10 +71,24 @@ impl World {
         self.add_pod(node, ip, spec, added)
     }
 
-    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
+    pub(super) fn add_pod(
+        &mut self,
+        node: NodeId,
+        ip: IpAddr,
+        spec: WorkloadSpec,
+        added: WorkloadRef,
+    ) -> Pod {
         let workload = added.clone();
         let identity = identity_of(&spec);
-        self.hosts.push(Host { ip, node: Some(node), spec, added, identity, ports_exhausted: false });
+        self.hosts.push(Host {
+            ip,
+            node: Some(node),
+            gone: false,
+            spec,
+            added,
+            identity,
+            ports_exhausted: false,
+        });
         let pod = Pod(self.hosts.len() - 1);
         self.input(node, Input::PodAdded { pod: pod.id(), workload });
         pod
@@ -89,6 +105,7 @@ impl World {
             ip,
             node: None,
             identity: identity_of(&spec),
+            gone: false,
             spec,
             added,
             ports_exhausted: false,
@@ -111,7 +128,7 @@ impl World {
     }
 
     pub(super) fn host_at(&self, ip: IpAddr) -> Option<Pod> {
-        self.hosts.iter().position(|host| host.ip == ip).map(Pod)
+        self.hosts.iter().position(|host| host.ip == ip && !host.gone).map(Pod)
     }
 
     /// Changes the facts of a pod, for all nodes at once.
@@ -269,7 +286,7 @@ impl World {
     }
 
     pub(super) fn input(&mut self, node: NodeId, input: Input) {
-        let now = self.now();
+        let now = self.now_at(node);
         let entry = &mut self.nodes[node.0];
         if entry.killed {
             return;
