@@ -127,6 +127,16 @@ impl Authority {
         Ok(())
     }
 
+    /// Makes the credentials issued from now on trust nobody but itself.
+    ///
+    /// # Errors
+    /// When its root is no certificate, which does not happen.
+    pub fn stand_alone(&mut self) -> Result<(), TrustBundleError> {
+        let roots = std::slice::from_ref(&self.root);
+        self.bundle = Arc::new(TrustBundle::empty().with_roots(&self.trust_domain, roots)?);
+        Ok(())
+    }
+
     /// Issues a credential with a key of its own. Asked again for the same id, it issues the next generation of it; what was
     /// issued to others makes no difference.
     ///

@@ -18,12 +18,15 @@ mod machine;
 mod network;
 mod node;
 mod outage;
+mod paper;
 mod permission;
 mod recording;
+mod renewal;
 mod restart;
 mod route;
 #[cfg(test)]
 mod tests;
+mod upheaval;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -44,11 +47,14 @@ use culvert_core::time::{Now, Time, WallTime};
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
 pub use control::{CatchUp, Delivery};
+pub use culvert_core::mesh::HealthStatus;
 pub(crate) use digest::Digest;
 pub use host::Pod;
 pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
+pub use paper::Wrong;
 pub use recording::{Outcome, Polling, Recording, Step};
+pub use upheaval::Hostile;
 
 use crate::certificate::Authority;
 use crate::crypto;
@@ -80,6 +86,8 @@ pub struct World {
     authority: Authority,
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
+    renewals: renewal::Renewals,
+    upheavals: upheaval::Upheavals,
     control: control::Control,
     /// Which of the scenarios' vocabulary the world itself has seen.
     shown: BTreeSet<&'static str>,
@@ -109,6 +117,8 @@ impl World {
             net: Network::new(seed.child("network").draws(), seed.child("paths").draws()),
             authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
+            renewals: renewal::Renewals::default(),
+            upheavals: upheaval::Upheavals::default(),
             seed,
             limits,
             same_node: true,
@@ -172,11 +182,6 @@ impl World {
         self.net.chop = Some(most);
     }
 
-    /// How long certificates issued from here on are valid.
-    pub fn lifetime(&mut self, lifetime: Duration) {
-        self.lifetime = lifetime;
-    }
-
     /// Bytes that a TCP connection holds in one direction.
     pub fn capacity(&mut self, bytes: usize) {
         self.net.capacity = bytes;
@@ -191,6 +196,13 @@ impl World {
     pub fn now(&self) -> Now {
         let time = self.net.now;
         Now { time, wall: WallTime::from_unix_secs(WALL + time.since(Time::START).as_secs()) }
+    }
+
+    /// Both clocks as a node has them.
+    pub(super) fn now_at(&self, node: NodeId) -> Now {
+        let now = self.now();
+        let wall = now.wall.as_unix_secs().saturating_add_signed(self.nodes[node.0].skew);
+        Now { wall: WallTime::from_unix_secs(wall), ..now }
     }
 
     /// How long the world has existed.
@@ -381,8 +393,8 @@ impl World {
             self.attackers[attacker.0].run(&mut self.net);
             return true;
         }
-        let now = self.now();
         for number in 0..self.nodes.len() {
+            let now = self.now_at(NodeId(number));
             let node = &mut self.nodes[number];
             if !node.is_awake() {
                 continue;
@@ -399,7 +411,7 @@ impl World {
                 return true;
             }
         }
-        if let Some(happening) = self.net.agenda.pop_due(now.time) {
+        if let Some(happening) = self.net.agenda.pop_due(self.net.now) {
             self.happen(happening);
             return true;
         }

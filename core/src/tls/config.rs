@@ -1,15 +1,18 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
 use super::{ALPN, TlsFault, WallCell};
-use crate::identity::{Credential, SvidVerifier};
+use crate::identity::{Credential, IdentityFault, SvidVerifier};
+use crate::time::WallTime;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::UnixTime;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use rustls::{CipherSuite, ClientConfig, NoKeyLog, ServerConfig};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The cipher suites of the mesh, most preferred first (node.md row 23).
 const CIPHER_SUITES: [CipherSuite; 2] =
@@ -69,6 +72,21 @@ impl TlsContext {
             client: Arc::new(self.client(verifier.clone(), certified.clone())?),
             server: Arc::new(self.server(verifier, certified)?),
         }))
+    }
+
+    /// Whether a peer that trusts whom this credential trusts accepts it at `wall`.
+    ///
+    /// # Errors
+    /// What such a peer finds wrong with it.
+    pub fn vouch(&self, credential: &Credential, wall: WallTime) -> Result<(), IdentityFault> {
+        let algorithms = self.provider.signature_verification_algorithms;
+        let bundle = credential.bundle().clone();
+        let verifier = SvidVerifier::new(credential.id().trust_domain(), bundle, algorithms);
+        let Some((leaf, intermediates)) = credential.chain().split_first() else {
+            return Err(IdentityFault::Unusable("there is no certificate".to_owned()));
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(wall.as_unix_secs()));
+        verifier.verify_server(leaf, intermediates, now).map(|_leaf| ())
     }
 
     fn client(

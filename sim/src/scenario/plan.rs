@@ -16,7 +16,7 @@ use arbitrary::Unstructured;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
-pub(super) use change::Change;
+pub(super) use change::{Change, Endpoints, Name};
 pub(super) use host::{HostFault, Scarcity};
 pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
@@ -87,6 +87,8 @@ pub(super) struct Options {
     pub(super) pings: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
+    /// Seconds that certificates live, until all is healed; else they outlive every scenario.
+    pub(super) lifetime: Option<u64>,
     pub(super) ways: Ways,
     pub(super) scarcity: Option<Scarcity>,
     /// The last pod is on a node of its own, which lies.
@@ -216,6 +218,7 @@ impl Choices<'_> {
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
             pings: Duration::from_secs(if self.one_in(3) { 5 } else { 30 }),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
+            lifetime: self.one_in(4).then(|| 5 + self.below(40) as u64),
             ways: self.ways(),
             scarcity: self.scarcity(),
             tale,
@@ -239,8 +242,8 @@ impl Choices<'_> {
 
     fn call(&mut self, pods: usize) -> Call {
         let from = self.below(pods + 1);
-        // Anybody but the one who calls.
-        let to = (from + 1 + self.below(pods)) % (pods + 1);
+        // Anybody but the one who calls; after the machine comes the service.
+        let to = (from + 1 + self.below(pods + 1)) % (pods + 2);
         Call {
             from,
             to,
@@ -321,6 +324,7 @@ struct Known {
     pods: usize,
     calls: usize,
     replaced: usize,
+    reused: usize,
     /// A way is cut or clogged.
     cut: bool,
     denied: bool,
@@ -338,6 +342,7 @@ impl Known {
             pods: options.pods,
             calls: 0,
             replaced: 0,
+            reused: 0,
             cut: false,
             denied: false,
             strict: false,

@@ -8,6 +8,7 @@ mod witness;
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use culvert_core::mesh::PolicyKey;
@@ -17,8 +18,7 @@ use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
 use crate::world::{
-    Act, AppId, AttackerId, CatchUp, Digest, Issuing, Joining, NodeId, Pod, Reading, Script, Seen, Serve,
-    World,
+    Act, AppId, AttackerId, Digest, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
 };
 use host::Tricks;
 use hostile::Siege;
@@ -107,6 +107,7 @@ impl Stage {
         world.capacity(options.capacity);
         world.latency(options.latency);
         network::lay(&mut world, &options.ways);
+        change::prepare(&mut world, options);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
         let liar = options.tale.map(|tale| world.liar(hostile::lies(tale)));
         let honest = options.pods - usize::from(liar.is_some());
@@ -125,9 +126,7 @@ impl Stage {
                 }
             }
         }
-        for node in &nodes {
-            world.deliver(*node, options.delivery, CatchUp::Difference);
-        }
+        change::found(&mut world, options, &nodes, hosts.get(..options.pods).unwrap_or_default());
         Stage {
             told: vec![0; nodes.len()],
             world,
@@ -217,8 +216,8 @@ impl Stage {
     }
 
     fn call(&mut self, call: &Call) {
-        let (Some(from), Some(to)) = (self.host(call.from), self.host(call.to)) else { return };
-        let target = self.world.address(to, call.port.number());
+        let Some(from) = self.host(call.from) else { return };
+        let target = self.target(call.to, call.port);
         let number = self.calls.len();
         self.note(|stage| {
             format!(
@@ -235,8 +234,20 @@ impl Stage {
         self.calls.push(Made { app, from: call.from, to: call.to, port: call.port, stalls });
     }
 
+    /// An address by the number of the pod, the machine, or the service after it.
+    fn target(&self, number: usize, port: Port) -> SocketAddr {
+        match self.host(number) {
+            Some(host) => self.world.address(host, port.number()),
+            None => self.world.service_address(port.number()),
+        }
+    }
+
     fn label(&self, number: usize) -> String {
-        if number < self.pods { format!("p{number}") } else { "the machine".to_owned() }
+        match number.checked_sub(self.pods) {
+            None => format!("p{number}"),
+            Some(0) => "the machine".to_owned(),
+            Some(_) => "the service".to_owned(),
+        }
     }
 
     fn fault(&mut self, fault: &Fault) {
@@ -337,13 +348,9 @@ impl Stage {
         for node in self.nodes.clone() {
             self.world.lag(node, Duration::ZERO);
             self.world.joining(node, Joining::Kernel);
-            self.world.issuing(node, Issuing::After(Duration::from_millis(1)));
             self.world.resume(node);
         }
-        for pod in self.hosts.iter().copied().take(self.pods).collect::<Vec<_>>() {
-            self.world.change(pod, |spec| spec.authorization_policies.clear());
-        }
-        self.world.reconcile();
+        self.restore();
         self.world.run(RECOVERY + self.ignorance());
         self.world.check_convergence();
         for _ in 0..=self.calls.len() {
@@ -372,21 +379,23 @@ impl Stage {
         let honest = self.honest();
         let there = |number: usize| {
             let lies = (honest..self.pods).contains(&number);
-            !lies && self.gone.is_none_or(|gone| number == self.pods || number % self.nodes.len() != gone)
+            !lies && self.gone.is_none_or(|gone| number >= self.pods || number % self.nodes.len() != gone)
         };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
         let mut pairs: Vec<(usize, usize)> =
             first.windows(2).map(|pair| (pair[0], pair[1])).take(1).collect();
         for made in self.calls.iter().rev() {
             let pair = (made.from, made.to);
-            if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) {
+            // Of the service only the mesh knows.
+            let known = pair.0 < self.pods || pair.1 <= self.pods;
+            if pairs.len() < PROBES && !pairs.contains(&pair) && there(pair.0) && there(pair.1) && known {
                 pairs.push(pair);
             }
         }
         let mut calls = Vec::new();
         for (from, to) in pairs {
-            let (Some(source), Some(sink)) = (self.host(from), self.host(to)) else { continue };
-            let target = self.world.address(sink, Port::Echo.number());
+            let Some(source) = self.host(from) else { continue };
+            let target = self.target(to, Port::Echo);
             calls.push((from, to, self.world.call(source, target, Script::send(PROBE))));
         }
         let ended = |world: &World| calls.iter().all(|(.., app)| world.ended_at(*app).is_some());

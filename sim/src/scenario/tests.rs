@@ -90,7 +90,7 @@ quickcheck! {
         scenario.rounds.len() <= plan::ROUNDS
             && (2..=3).contains(&scenario.options.nodes)
             && (2..=6).contains(&pods)
-            && scenario.rounds.iter().flat_map(|round| &round.calls).all(|call| call.from != call.to && call.to <= pods)
+            && scenario.rounds.iter().flat_map(|round| &round.calls).all(|call| call.from != call.to && call.to <= pods + 1)
     }
 
     fn a_prefix_begins_alike(seed: u64, length: usize) -> bool {

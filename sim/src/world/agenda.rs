@@ -10,6 +10,7 @@ use super::app::AppId;
 use super::control::Parcel;
 use super::network::{Segment, Side, WireId};
 use super::node::NodeId;
+use super::renewal::Phase;
 
 /// Something that happens at a moment.
 #[derive(Clone, Debug)]
@@ -26,6 +27,12 @@ pub(super) enum Happening {
     Credential(NodeId, SpiffeId),
     /// The control plane's word reaches a node.
     Facts(NodeId, Parcel),
+    /// A node gets a newer credential, whatever it asked for.
+    Reissue(NodeId, SpiffeId),
+    /// A node asks for a newer credential.
+    Renew(NodeId, SpiffeId),
+    /// The authority's root changes: the next phase of it.
+    Root(Phase),
     /// A dial reaches its target.
     Syn(WireId),
     /// A clog is over.

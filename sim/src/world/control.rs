@@ -141,7 +141,7 @@ impl Control {
         self.subscriptions[node.0].delivery == Delivery::Cut
     }
 
-    fn delay(&mut self, most: Duration) -> Duration {
+    pub(super) fn delay(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
         Duration::from_nanos(self.draws.next_u64() % most)
     }
@@ -282,18 +282,28 @@ impl World {
     pub(super) fn notice(&mut self, node: NodeId) {
         let entry = &mut self.nodes[node.0];
         let from = std::mem::replace(&mut entry.noticed, entry.reports.len());
-        let opened = |(_, event): &(Time, Event)| match event {
-            Event::Opened(connection) => Some(connection.clone()),
-            _ => None,
-        };
-        let opened: Vec<_> = entry.reports.iter().skip(from).filter_map(opened).collect();
-        for connection in &opened {
-            self.check_opened(node, connection);
+        let news: Vec<Event> = entry.reports.iter().skip(from).map(|(_, event)| event.clone()).collect();
+        let mut opened = false;
+        for event in &news {
+            if let Event::Opened(connection) = event {
+                opened = true;
+                self.check_opened(node, connection);
+            }
+            self.check_papers(node, event);
+            self.note_upheaval(node, event);
         }
         // One that does not hear of what is new serves by what it knows.
-        if !opened.is_empty() && self.control.is_cut(node) && !self.control.is_current(node) {
+        if opened && self.control.is_cut(node) && !self.control.is_current(node) {
             self.shown.insert("C7");
         }
+    }
+
+    /// The world takes a node to know what it was never told, so that laws about what nodes know can be seen to fail.
+    #[cfg(test)]
+    pub(super) fn pretend(&mut self, node: NodeId, delta: Delta) {
+        let (snapshot, _) = self.control.view(node).apply(delta);
+        self.control.subscriptions[node.0].views = vec![(Time::START, Arc::new(snapshot))];
+        self.mark_permitted(node);
     }
 
     /// Every node hears at once of all that is so, and from here on of what changes.
@@ -306,6 +316,7 @@ impl World {
 
     /// S13: every node came to the same facts, with the same indexes over them, whatever it heard on the way.
     pub fn check_convergence(&mut self) {
+        self.all_sound();
         let facts = self.control.facts().clone();
         // Made in one go, by nobody who has a history.
         let (made, _) = Snapshot::new().apply(Snapshot::new().delta_to(&facts));

@@ -24,6 +24,8 @@ pub(super) struct Host {
     pub(super) ip: IpAddr,
     /// Absent for a machine outside the mesh.
     pub(super) node: Option<NodeId>,
+    /// Another has its address now.
+    pub(super) gone: bool,
     pub(super) spec: WorkloadSpec,
     /// As which it was added to its node.
     pub(super) added: WorkloadRef,
@@ -39,7 +41,17 @@ pub(super) struct Host {
 impl Host {
     fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec, added: WorkloadRef) -> Host {
         let identity = identity_of(&spec);
-        Host { ip, node, spec, added, identity, ports_exhausted: false, removed: false, recaptured: false }
+        Host {
+            ip,
+            node,
+            gone: false,
+            spec,
+            added,
+            identity,
+            ports_exhausted: false,
+            removed: false,
+            recaptured: false,
+        }
     }
 }
 
@@ -80,7 +92,13 @@ impl World {
         self.add_pod(node, ip, spec, added)
     }
 
-    fn add_pod(&mut self, node: NodeId, ip: IpAddr, spec: WorkloadSpec, added: WorkloadRef) -> Pod {
+    pub(super) fn add_pod(
+        &mut self,
+        node: NodeId,
+        ip: IpAddr,
+        spec: WorkloadSpec,
+        added: WorkloadRef,
+    ) -> Pod {
         self.hosts.push(Host::new(ip, Some(node), spec, added));
         let pod = Pod(self.hosts.len() - 1);
         self.tell_of_pod(pod);
@@ -113,7 +131,7 @@ impl World {
     }
 
     pub(super) fn host_at(&self, ip: IpAddr) -> Option<Pod> {
-        self.hosts.iter().position(|host| host.ip == ip).map(Pod)
+        self.hosts.iter().position(|host| host.ip == ip && !host.gone).map(Pod)
     }
 
     /// Changes the facts of a pod, for all nodes at once.
@@ -270,7 +288,7 @@ impl World {
     }
 
     pub(super) fn input(&mut self, node: NodeId, input: Input) {
-        let now = self.now();
+        let now = self.now_at(node);
         let entry = &mut self.nodes[node.0];
         if entry.killed {
             return;

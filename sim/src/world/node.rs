@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::kernel::Kernel;
 use super::machine::Machine;
 use super::network::{Network, Side, WireId};
+use super::paper::Wrong;
 use super::recording::{Outcome, Recording, Step};
 use crate::crypto::random::with_stream;
 use crate::liar::Liar;
@@ -35,6 +36,8 @@ pub enum Issuing {
     Refusing(#[serde(with = "crate::scenario::seconds")] Duration),
     /// It does not answer.
     Never,
+    /// It issues what nobody may accept.
+    Wrong(Wrong),
 }
 
 /// How a driver takes [`Output::Join`].
@@ -65,6 +68,8 @@ pub(super) struct Node {
     pub(super) joining: Joining,
     /// How much later than asked for the driver says that time has passed.
     pub(super) lag: Duration,
+    /// How many seconds its wall clock is ahead.
+    pub(super) skew: i64,
     pub(super) stopped: bool,
     pub(super) killed: bool,
     pub(super) recording: Option<Recording>,
@@ -109,6 +114,7 @@ impl Node {
             issuing: Issuing::After(Duration::from_millis(5)),
             joining: Joining::Kernel,
             lag: Duration::ZERO,
+            skew: 0,
             stopped: false,
             killed: false,
             outcome: Outcome::new(recorded),

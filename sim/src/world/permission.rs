@@ -8,6 +8,9 @@
 //! - S11: the far end of a tunnel reaches the pod at its address, and no port of the proxy.
 //! - S14: nothing is opened for a pod without facts of it and a credential.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -183,7 +186,9 @@ impl World {
     fn answer(&self, node: NodeId, view: usize, server: AppId, client: AppId) -> Answer {
         let Some((_, facts)) = self.control.views(node).get(view) else { return Answer::Deny };
         let app = self.app(server);
-        let Some(at) = self.known_as(facts, app.place) else { return Answer::Deny };
+        // A connection that is there is judged by what its workload has become, whatever that is called.
+        let by_uid = || facts.workload(&self.host(app.place).spec.uid);
+        let Some(at) = self.known_as(facts, app.place).or_else(by_uid) else { return Answer::Deny };
         let who = self.permissions.pairs.get(&server).and_then(|pair| pair.who.as_ref());
         model::judge(facts, at, Call { who, from: self.app(client).local.ip(), to: app.local })
     }

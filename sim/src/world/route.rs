@@ -4,14 +4,11 @@ use std::net::SocketAddr;
 
 use culvert_core::engine::boundary::{Input, Listener, Origin, Output, PodId};
 use culvert_core::fault::IoFault;
-use culvert_core::identity::{IdentityFault, SpiffeId};
-use culvert_core::time::WallTime;
 
 use super::agenda::Happening;
 use super::app::{App, AppId, Seen, Serve};
 use super::host::Pod;
 use super::network::{Owner, Side, Via, WireId};
-use super::node::Issuing;
 use super::{NodeId, World};
 
 /// What answers a dial.
@@ -31,14 +28,10 @@ impl World {
             }
             Happening::Answer(wire, outcome) => self.answered(wire, outcome),
             Happening::Arrive(wire, side, segment) => self.net.arrive(wire, side, segment),
-            Happening::Credential(node, id) => match self.nodes[node.0].issuing {
-                Issuing::After(_) => self.issue(node, id),
-                Issuing::Refusing(_) => {
-                    let outcome = Err(IdentityFault::Unusable("the authority refuses".to_owned()));
-                    self.input(node, Input::Credential { id, outcome });
-                }
-                Issuing::Never => {}
-            },
+            Happening::Credential(node, id) => self.authority_answers(node, id),
+            Happening::Reissue(node, id) => self.issue(node, id),
+            Happening::Renew(node, id) => self.renew(node, id),
+            Happening::Root(phase) => self.next_root(phase),
             Happening::Facts(node, parcel) => self.arrived(node, parcel),
             Happening::Syn(wire) => self.syn(wire),
             Happening::Unclog => self.net.unclog(),
@@ -62,12 +55,7 @@ impl World {
                     let wire = self.net.dial(Via::Proxy, owner, host, source, target, target.ip());
                     self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
                 }
-                Output::NeedCredential(id) => match self.nodes[node.0].issuing {
-                    Issuing::After(delay) | Issuing::Refusing(delay) => {
-                        self.net.agenda.put(self.net.now.after(delay), Happening::Credential(node, id));
-                    }
-                    Issuing::Never => {}
-                },
+                Output::NeedCredential(id) => self.ask(node, id),
                 Output::Close { socket, mode } => {
                     // Opened and closed in one turn: it was wanted earlier in this list.
                     if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {
@@ -79,14 +67,6 @@ impl World {
             }
         }
         self.fail_dials(node, failed);
-    }
-
-    pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
-        let now = self.now().wall;
-        let end = WallTime::from_unix_secs(now.as_unix_secs() + self.lifetime.as_secs());
-        self.issued.insert((node, id.clone()));
-        let credential = self.authority.issue(&id, now, end).expect("validity ends after it begins");
-        self.input(node, Input::Credential { id, outcome: Ok(credential) });
     }
 
     fn syn(&mut self, id: WireId) {
@@ -119,7 +99,7 @@ impl World {
         if !self.nodes[node.0].is_awake() {
             return;
         }
-        let now = self.now();
+        let now = self.now_at(node);
         for (wire, side) in self.net.ends_of(node) {
             let Some(Owner::Backlog(_, origin)) =
                 self.net.wire(wire).map(|wire| wire.end(side).owner.clone())
@@ -156,8 +136,8 @@ impl World {
             return Listening::Unreachable;
         };
         match self.host(host).node {
-            // What a pod's own proxy dials within the pod passes the redirect by its mark.
-            Some(node) if !(via == Via::Proxy && source == Some(host)) => {
+            // What a pod's own proxy dials within the pod passes the redirect by its mark, but where it listens itself it does.
+            Some(node) if target.port() == 15008 || !(via == Via::Proxy && source == Some(host)) => {
                 let listener =
                     if target.port() == 15008 { Listener::InboundHbone } else { Listener::InboundPlaintext };
                 self.proxy(node, host, listener, peer, target)

@@ -1,7 +1,29 @@
-//! Changes of what nodes are told, as they happen.
+//! Changes of facts, credentials and clocks, as they happen, and their end.
 
-use super::super::plan::Change;
+use std::time::Duration;
+
+use super::super::plan::{Change, Endpoints, Name, Options, Port};
 use super::Stage;
+use crate::world::{CatchUp, HealthStatus, Issuing, NodeId, Pod, World};
+
+/// How long certificates live where they are not meant to end.
+const LONG: Duration = Duration::from_secs(24 * 3600);
+/// How long before their issue they begin.
+const BACKDATE: Duration = Duration::from_secs(600);
+
+/// The service, and how long certificates live.
+pub(super) fn prepare(world: &mut World, options: &Options) {
+    world.lifetime(options.lifetime.map_or(LONG, Duration::from_secs));
+    world.renewing(BACKDATE);
+}
+
+/// What is there once there are pods.
+pub(super) fn found(world: &mut World, options: &Options, nodes: &[NodeId], pods: &[Pod]) {
+    world.service(&Port::ALL.map(Port::number), pods);
+    for node in nodes {
+        world.deliver(*node, options.delivery, CatchUp::Difference);
+    }
+}
 
 impl Stage {
     pub(super) fn change(&mut self, change: &Change) {
@@ -11,6 +33,84 @@ impl Stage {
                     self.world.deliver(*node, *delivery, *catch_up);
                 }
             }
+            Change::Estrange { node }
+            | Change::Jump { node, .. }
+            | Change::Leave { node }
+            | Change::Mislead { node, .. } => {
+                if let Some(node) = self.nodes.get(*node).copied() {
+                    self.node_change(change, node);
+                }
+            }
+            Change::Endpoints(endpoints) => self.endpoints(*endpoints),
+            Change::Hostile { pod, .. }
+            | Change::Rename { pod, .. }
+            | Change::Reuse { pod, .. }
+            | Change::Waypoint { pod, .. } => {
+                if let Some(host) = self.host(*pod) {
+                    self.pod_change(change, *pod, host);
+                }
+            }
+            Change::Root => self.world.change_root(),
         }
+    }
+
+    fn node_change(&mut self, change: &Change, node: NodeId) {
+        match change {
+            Change::Jump { seconds, .. } => self.world.jump(node, *seconds),
+            Change::Leave { .. } => self.world.issuing(node, Issuing::Never),
+            Change::Mislead { pod, wrong, .. } => {
+                self.world.issuing(node, Issuing::Wrong(*wrong));
+                if let Some(pod) = self.host(*pod) {
+                    self.world.rotate(pod);
+                }
+            }
+            _ => self.world.estrange(node),
+        }
+    }
+
+    fn pod_change(&mut self, change: &Change, number: usize, pod: Pod) {
+        match change {
+            Change::Hostile { what, .. } => self.world.hostile(*what, pod),
+            Change::Rename { name: Name::Namespace, .. } => {
+                self.world.rename(pod, |spec| spec.namespace = "elsewhere".into());
+            }
+            Change::Rename { name: Name::ServiceAccount, .. } => {
+                self.world.rename(pod, |spec| spec.service_account = "another".into());
+            }
+            Change::Reuse { number: again, .. } => {
+                let new = self.world.reuse(pod, &format!("heir-{again}"));
+                if let Some(host) = self.hosts.get_mut(number) {
+                    *host = new;
+                }
+            }
+            Change::Waypoint { stands, .. } => self.world.waypoint(pod, *stands),
+            _ => {}
+        }
+    }
+
+    fn endpoints(&mut self, endpoints: Endpoints) {
+        for (number, pod) in self.hosts.clone().into_iter().enumerate().take(self.pods) {
+            let status = match endpoints {
+                Endpoints::All => Some(HealthStatus::Healthy),
+                Endpoints::One(one) if one == number => Some(HealthStatus::Healthy),
+                Endpoints::None | Endpoints::One(_) => None,
+                Endpoints::Unhealthy => Some(HealthStatus::Unhealthy),
+            };
+            self.world.endpoint(pod, status);
+        }
+    }
+
+    /// Facts, credentials and clocks are right again, and everybody hears of it.
+    pub(super) fn restore(&mut self) {
+        self.world.purge();
+        for (number, pod) in self.hosts.clone().into_iter().enumerate().take(self.pods) {
+            self.world.restore_pod(pod);
+            // No liar's: nothing is promised of it.
+            let there =
+                number < self.honest() && self.gone.is_none_or(|gone| number % self.nodes.len() != gone);
+            self.world.endpoint(pod, there.then_some(HealthStatus::Healthy));
+        }
+        self.world.reassure(LONG);
+        self.world.reconcile();
     }
 }

@@ -1,0 +1,83 @@
+//! What a certificate authority hands out when it is wrong: credentials that nobody may accept.
+
+use std::sync::Arc;
+
+use culvert_core::engine::boundary::Input;
+use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId};
+use culvert_core::time::WallTime;
+
+use super::{NodeId, World};
+use crate::certificate::{Authority, Template};
+use crate::crypto::sign::PrivateKey;
+
+/// What is wrong with a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Wrong {
+    /// It is over.
+    Expired,
+    /// It is for another workload.
+    Identity,
+    /// It is for another key.
+    Key,
+    /// It begins in an hour.
+    NotYet,
+    /// It is for another trust domain.
+    OtherDomain,
+    /// It is for two.
+    TwoNames,
+    /// The certificate between it and the root is missing.
+    Unchained,
+}
+
+impl Wrong {
+    /// All of them.
+    pub const ALL: [Wrong; 7] = [
+        Wrong::Expired,
+        Wrong::Identity,
+        Wrong::Key,
+        Wrong::NotYet,
+        Wrong::OtherDomain,
+        Wrong::TwoNames,
+        Wrong::Unchained,
+    ];
+}
+
+const HOUR: u64 = 3600;
+
+impl World {
+    /// The authority answers with something that is wrong. As in production, what cannot be a credential becomes none.
+    pub(super) fn issue_wrongly(&mut self, node: NodeId, id: SpiffeId, wrong: Wrong) {
+        let now = self.now().wall.as_unix_secs();
+        let at = WallTime::from_unix_secs;
+        let mut template = Template::svid(&id, at(now), at(now + 24 * HOUR));
+        match wrong {
+            Wrong::Expired => {
+                (template.not_before, template.not_after) = (at(now - 2 * HOUR), at(now - HOUR));
+            }
+            Wrong::Identity => template.uris = vec!["spiffe://cluster.local/ns/default/sa/nobody".to_owned()],
+            Wrong::NotYet => template.not_before = at(now + HOUR),
+            Wrong::OtherDomain => template.uris = vec!["spiffe://other.org/ns/default/sa/a".to_owned()],
+            Wrong::TwoNames => template.uris.push("spiffe://cluster.local/ns/default/sa/two".to_owned()),
+            Wrong::Key | Wrong::Unchained => {}
+        }
+        let key = |name| PrivateKey::from_seed(&self.seed.child(name));
+        let own = key("wrong");
+        let certified = if wrong == Wrong::Key { key("another").public() } else { own.public() };
+        let between = Authority::new(&self.seed.child("intermediate"), self.authority.trust_domain());
+        let between = between.expect("the trust domain's name is correct");
+        let issuer = if wrong == Wrong::Unchained { &between } else { &self.authority };
+        let chain = vec![issuer.certify(&template, certified)];
+        let issued =
+            Issued { id: id.clone(), chain, bundle: self.authority.bundle().clone(), generation: u64::MAX };
+        let wall = self.now_at(node).wall;
+        let outcome = Credential::new(issued, Arc::new(own), wall)
+            .map(Arc::new)
+            .map_err(|fault| IdentityFault::Unusable(fault.to_string()));
+        self.renewals.mislead(node, &id);
+        // A node may take for its own what will be valid later.
+        if wrong == Wrong::NotYet {
+            self.issued.insert((node, id.clone()));
+        }
+        self.input(node, Input::Credential { id, outcome });
+    }
+}
