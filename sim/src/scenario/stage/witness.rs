@@ -55,9 +55,11 @@ pub(super) fn assert_spoken_well(reports: &[(Time, Event)]) {
             Event::Closed { reason: Reason::Failed(fault), .. } | Event::TunnelClosed { fault, .. } => fault,
             _ => continue,
         };
-        // A process that is killed leaves in the midst of a frame, and a tunnel that is given up while streams are open.
+        // A process that is killed leaves in the midst of a frame; a tunnel may be given up while streams are open, after GOAWAY too.
         let broken = match fault {
-            fault::Fault::Http2(fault) => !matches!(fault, MuxFault::Eof | MuxFault::Truncated),
+            fault::Fault::Http2(fault) => {
+                !matches!(fault, MuxFault::Eof | MuxFault::Truncated | MuxFault::Peer { code: 0 })
+            }
             fault::Fault::Request(_) => true,
             _ => false,
         };
