@@ -75,6 +75,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether the process itself has done what it must not: its driver or its engine, whatever peers, applications and the
+    /// kernel did. Belongs into the log as an error; a simulated world in which it occurs has failed.
+    pub fn is_error(&self) -> bool {
+        match self {
+            Event::Misuse(_) | Event::WorkerRestarted { .. } => true,
+            Event::Opened(_)
+            | Event::Closed { .. }
+            | Event::TunnelOpened { .. }
+            | Event::TunnelClosed { .. }
+            | Event::DryRun { .. }
+            | Event::HeadersIgnored { .. }
+            | Event::Drained => false,
+        }
+    }
+}
+
 /// On which side of a connection the report was made (metric label `reporter`, node.md 1.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reporter {
@@ -163,5 +180,20 @@ impl std::fmt::Display for Reason {
             Reason::DestinationReset => f.write_str("reset by the destination"),
             Reason::Failed(fault) => fault.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_do_is_no_error_of_ours() {
+        assert!(Event::Misuse("a socket connected twice").is_error());
+        let peer = SocketAddr::from(([10, 0, 0, 1], 15008));
+        let lost = Event::TunnelClosed { peer, side: Reporter::Source, fault: Fault::Drain };
+        assert!(!lost.is_error());
+        assert!(!Event::HeadersIgnored { peer, count: 1 }.is_error());
+        assert!(!Event::Drained.is_error());
     }
 }

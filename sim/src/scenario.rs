@@ -8,7 +8,9 @@
 //! 2. [`Scenario::run`] does it, [`Scenario::run_twice`] compares two runs, and both say what was seen and which law was
 //!    broken, if one was.
 
+mod golden;
 mod plan;
+pub(crate) mod seconds;
 mod shrink;
 mod stage;
 mod story;
@@ -21,7 +23,9 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 use culvert_core::seed::Seed;
+use serde::{Deserialize, Serialize};
 
+pub use golden::{Golden, TextError};
 use plan::{Choices, Options, Round};
 pub use shrink::{Shrunk, shrink};
 use stage::Stage;
@@ -31,14 +35,16 @@ pub use vocabulary::VOCABULARY;
 /// The first byte of every scenario: what the bytes after it mean. It changes whenever that does.
 pub const VERSION: u8 = 2;
 /// Bytes that a seed is expanded to: more than the longest scenario takes.
-const EXPANDED: usize = 640;
+const EXPANDED: usize = 1024;
 /// Of so many scenarios, one is replayed in a campaign.
 const REPLAYED: u64 = 16;
 /// Lines of the story that a violation keeps.
 const LAST: usize = 20;
 
-/// A world and what happens in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A world and what happens in it. As text it is what serde makes of it, in YAML, by the names that are used here; that lasts
+/// where the meaning of bytes does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Scenario {
     options: Options,
     rounds: Vec<Round>,
@@ -108,7 +114,7 @@ impl Violation {
     pub fn law(&self) -> &str {
         let word = self.message.split(':').next().unwrap_or_default();
         let mut bytes = word.bytes();
-        let is_id = bytes.next().is_some_and(|byte| b"EHLRSM".contains(&byte))
+        let is_id = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase())
             && bytes.all(|byte| byte.is_ascii_digit());
         if is_id { word } else { "S22" }
     }

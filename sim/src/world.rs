@@ -10,6 +10,7 @@ mod app;
 mod attacker;
 mod control;
 mod digest;
+mod forgery;
 mod host;
 mod kernel;
 mod law;
@@ -21,6 +22,7 @@ mod paper;
 mod permission;
 mod recording;
 mod renewal;
+mod restart;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -60,7 +62,7 @@ use crate::liar::{Liar, Lie};
 use app::{App, Apps};
 use attacker::Attacker;
 use host::Host;
-use network::{Network, Owner, Via};
+use network::{Network, Owner};
 use node::Node;
 
 /// Wall-clock time at the beginning of every world.
@@ -146,23 +148,28 @@ impl World {
 
     fn add_node(&mut self, liar: Option<Liar>) -> NodeId {
         let number = self.nodes.len();
-        let seed = self.seed.child(&format!("node {number}"));
-        let config = Config {
-            limits: self.limits.clone(),
-            crypto: crypto::provider(),
-            seed,
-            local: Local { same_node: self.same_node, ..Local::default() },
-            compat: Compat::Culvert,
-            keep_source: true,
-            bind_pod_address: false,
-            join: true,
-        };
-        let draws = seed.child("tls").draws();
+        let config = self.config(number, 0);
+        let draws = config.seed.child("tls").draws();
         let recorded = self.replays && liar.is_none();
         let facts = self.control.facts().clone();
         self.control.subscribe(self.net.now);
         self.nodes.push(Node::new(config, facts, self.now(), draws, recorded, liar));
         NodeId(number)
+    }
+
+    /// What a node's engine is made with, each time its process begins.
+    fn config(&self, number: usize, life: usize) -> Config {
+        let seed = self.seed.child(&format!("node {number}"));
+        Config {
+            limits: self.limits.clone(),
+            crypto: crypto::provider(),
+            seed: if life == 0 { seed } else { seed.child(&format!("life {life}")) },
+            local: Local { same_node: self.same_node, ..Local::default() },
+            compat: Compat::Culvert,
+            keep_source: true,
+            bind_pod_address: false,
+            join: true,
+        }
     }
 
     /// Two pods of one node have a tunnel between them as any others.
@@ -205,16 +212,10 @@ impl World {
 
     /// An application of a pod or a machine dials.
     pub fn call(&mut self, from: Pod, target: SocketAddr, script: Script) -> AppId {
-        let id = AppId(self.apps.list.len());
         let host = self.host(from);
         let ip = host.ip;
         let route = if host.node.is_some() { ip } else { target.ip() };
-        let wire = self.net.dial(Via::App, Owner::App(id), ip, ip, target, route);
-        let local = self.net.wire(wire).map_or(target, |wire| wire.end(network::Side::Dialler).address);
-        let stream = id.0 as u64 + 1;
-        let app = App::new(wire, network::Side::Dialler, stream, script, target, local);
-        self.apps.list.push(app.at(from, self.net.now));
-        id
+        self.call_by(from, ip, route, target, script)
     }
 
     /// As [`World::call`]; no byte of it may reach any application.
@@ -239,6 +240,11 @@ impl World {
     /// Bytes that the application has received.
     pub fn received(&self, app: AppId) -> u64 {
         self.app(app).received
+    }
+
+    /// The application's own address, which it has from the beginning.
+    pub fn local(&self, app: AppId) -> SocketAddr {
+        self.app(app).local
     }
 
     /// Bytes that the application has handed to TCP.

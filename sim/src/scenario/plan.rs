@@ -4,6 +4,8 @@
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
 mod change;
+mod host;
+mod hostile;
 mod network;
 
 use std::collections::BTreeSet;
@@ -11,17 +13,21 @@ use std::time::Duration;
 
 use arbitrary::Unstructured;
 
+use serde::{Deserialize, Serialize};
+
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
 pub(super) use change::{Change, Endpoints, Name};
+pub(super) use host::{HostFault, Scarcity};
+pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
 
 /// Rounds of chaos at most.
-pub(super) const ROUNDS: usize = 9;
+pub(super) const ROUNDS: usize = 7;
 /// Calls of one round at most.
 const CALLS: usize = 2;
 
 /// What listens at a port of every pod and of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Port {
     /// Sends back what it gets.
     Echo,
@@ -60,7 +66,7 @@ impl Port {
 }
 
 /// The world before anything happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Options {
     /// The seed of everything that the world itself draws: keys, chopping.
     pub(super) seed: u64,
@@ -74,16 +80,23 @@ pub(super) struct Options {
     pub(super) same_node: bool,
     /// Bytes that TCP holds in one direction.
     pub(super) capacity: usize,
+    #[serde(with = "crate::scenario::seconds")]
     pub(super) latency: Duration,
+    /// Interval of PINGs, and how long one may be without its answer.
+    #[serde(with = "crate::scenario::seconds")]
+    pub(super) pings: Duration,
     /// How nodes hear of facts, to begin with.
     pub(super) delivery: Delivery,
     /// Seconds that certificates live, until all is healed; else they outlive every scenario.
     pub(super) lifetime: Option<u64>,
     pub(super) ways: Ways,
+    pub(super) scarcity: Option<Scarcity>,
+    /// The last pod is on a node of its own, which lies.
+    pub(super) tale: Option<Tale>,
 }
 
 /// Limits far below the usual ones.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Small {
     pub(super) streams_per_tunnel: u32,
     pub(super) tunnels_per_key: usize,
@@ -92,15 +105,16 @@ pub(super) struct Small {
 }
 
 /// One round: calls, perhaps a fault, and then time passes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Round {
     pub(super) calls: Vec<Call>,
     pub(super) fault: Option<Fault>,
+    #[serde(with = "crate::scenario::seconds")]
     pub(super) time: Duration,
 }
 
 /// One application dials another; by number, the machine comes after the pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Call {
     pub(super) from: usize,
     pub(super) to: usize,
@@ -111,8 +125,10 @@ pub(super) struct Call {
 }
 
 /// Something goes wrong, or changes, or is well again. Pods, nodes and calls by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Fault {
+    /// Somebody on the machine attacks a pod.
+    Attack { pod: usize, attack: Attack },
     /// A pod refers to a policy that does not arrive.
     AwaitPolicy { pod: usize },
     /// Something about facts, or about who hears of them when.
@@ -120,17 +136,27 @@ pub(super) enum Fault {
     /// A policy denies whatever comes from a pod; it replaces the one before.
     Deny { pod: usize },
     /// A node finishes what it has, and takes nothing more.
-    Drain { node: usize, within: Duration },
+    Drain {
+        node: usize,
+        #[serde(with = "crate::scenario::seconds")]
+        within: Duration,
+    },
     /// The facts of a pod are gone.
     Forget { pod: usize },
     /// The certificate authority treats a node so.
     Issue { node: usize, issuing: Issuing },
+    /// Something happens to a host.
+    Host(HostFault),
     /// A node's driver takes joins so.
     Join { node: usize, joining: Joining },
     /// The process of a node is killed.
     Kill { node: usize },
     /// A node's driver is late.
-    Lag { node: usize, lag: Duration },
+    Lag {
+        node: usize,
+        #[serde(with = "crate::scenario::seconds")]
+        lag: Duration,
+    },
     /// An application leaves with RST.
     Leave { call: usize },
     /// The ways between hosts fail, or are well again.
@@ -180,18 +206,22 @@ impl Choices<'_> {
             queue_kib: 1 << self.below(8),
         });
         let nodes = 2 + usize::from(self.one_in(3));
+        let tale = self.tale();
         Options {
             seed,
             nodes,
-            pods: nodes + self.below(3),
+            pods: nodes + self.below(3) + usize::from(tale.is_some()),
             small,
             chop: self.one_in(3).then(|| 500 + self.below(5000)),
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
             latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            pings: Duration::from_secs(if self.one_in(3) { 5 } else { 30 }),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             lifetime: self.one_in(4).then(|| 5 + self.below(40) as u64),
             ways: self.ways(),
+            scarcity: self.scarcity(),
+            tale,
         }
     }
 
@@ -199,12 +229,12 @@ impl Choices<'_> {
     pub(super) fn rounds(&mut self, options: &Options) -> Vec<Round> {
         let mut known = Known::new(options);
         let mut rounds = Vec::new();
-        let count = 3 + self.below(ROUNDS - 2);
+        let count = 2 + self.below(ROUNDS - 1);
         while rounds.len() < count && !self.0.is_empty() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
-            let fault = self.one_in(2).then(|| self.fault(&mut known));
-            let time = Duration::from_millis(self.of([1, 10, 100, 1000, 8000]));
+            let fault = (!self.one_in(4)).then(|| self.fault(&mut known));
+            let time = Duration::from_millis(self.of([1, 10, 10, 100, 100, 1000, 8000, 25_000]));
             rounds.push(Round { calls, fault, time });
         }
         rounds
@@ -219,7 +249,7 @@ impl Choices<'_> {
             to,
             port: self.of(Port::ALL),
             script: self.script(),
-            times: self.of([1, 1, 1, 1, 1, 1, 1, 4]),
+            times: if self.one_in(16) { 4 } else { 1 },
         }
     }
 
@@ -243,7 +273,7 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
-        if self.one_in(2) {
+        if self.one_in(3) {
             return Fault::Change(self.change(known));
         }
         let (pod, node) = (self.below(known.pods), self.below(known.nodes));
@@ -259,18 +289,21 @@ impl Choices<'_> {
             Fault::Replace { pod, number: known.replaced },
             Fault::Rotate { pod },
             Fault::Stop { node },
+            Fault::Stop { node },
             Fault::Strict,
         ];
         menu.extend(known.calls.checked_sub(1).map(|call| Fault::Leave { call }));
         menu.extend(self.network_faults(known, pod).map(Fault::Network));
+        menu.extend(self.host_faults(known, pod, node).into_iter().map(Fault::Host));
+        menu.extend((0..3).map(|_| Fault::Attack { pod, attack: self.attack(known.scarcity) }));
         menu.extend(known.denied.then_some(Fault::Undeny));
         menu.extend(known.strict.then_some(Fault::Unstrict));
-        // One node of three may go; what is left must still work.
-        if known.nodes > 2 && !known.gone {
+        // One node at a time may go; what is left must still work.
+        if known.gone.is_none() {
             menu.extend([Fault::Kill { node }, Fault::Drain { node, within: Duration::from_secs(5) }]);
         }
         if let Some(node) = known.stopped.first().copied() {
-            menu.extend([Fault::Resume { node }, Fault::Resume { node }]);
+            menu.extend((0..5).map(|_| Fault::Resume { node }));
         }
         let number = self.below(menu.len());
         let fault = menu.swap_remove(number);
@@ -296,7 +329,9 @@ struct Known {
     cut: bool,
     denied: bool,
     strict: bool,
-    gone: bool,
+    gone: Option<usize>,
+    scarcity: Option<Scarcity>,
+    vanished: BTreeSet<usize>,
     stopped: BTreeSet<usize>,
 }
 
@@ -311,7 +346,9 @@ impl Known {
             cut: false,
             denied: false,
             strict: false,
-            gone: false,
+            gone: None,
+            scarcity: options.scarcity,
+            vanished: BTreeSet::new(),
             stopped: BTreeSet::new(),
         }
     }
@@ -323,7 +360,14 @@ impl Known {
             Fault::Undeny => self.denied = false,
             Fault::Strict => self.strict = true,
             Fault::Unstrict => self.strict = false,
-            Fault::Kill { .. } | Fault::Drain { .. } => self.gone = true,
+            Fault::Kill { node } | Fault::Drain { node, .. } => self.gone = Some(*node),
+            Fault::Host(HostFault::Restart { .. }) => self.gone = None,
+            Fault::Host(HostFault::Vanish { pod }) => {
+                self.vanished.insert(*pod);
+            }
+            Fault::Host(HostFault::Appear { pod }) => {
+                self.vanished.remove(pod);
+            }
             Fault::Replace { .. } => self.replaced += 1,
             Fault::Stop { node } => {
                 self.stopped.insert(*node);
@@ -331,9 +375,11 @@ impl Known {
             Fault::Resume { node } => {
                 self.stopped.remove(node);
             }
-            Fault::AwaitPolicy { .. }
+            Fault::Attack { .. }
+            | Fault::AwaitPolicy { .. }
             | Fault::Change(_)
             | Fault::Forget { .. }
+            | Fault::Host(_)
             | Fault::Issue { .. }
             | Fault::Join { .. }
             | Fault::Lag { .. }

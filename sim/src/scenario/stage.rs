@@ -1,6 +1,8 @@
 //! Where a plan happens: the world, who is in it, and what was seen of it.
 
 mod change;
+mod host;
+mod hostile;
 mod network;
 mod witness;
 
@@ -15,18 +17,22 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
-use crate::world::{Act, AppId, Digest, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World};
+use crate::world::{
+    Act, AppId, AttackerId, Digest, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
+};
+use host::Tricks;
+use hostile::Siege;
 use network::Outages;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Within this, after everything is healed, everything works.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(40);
 /// What calls after the recovery exchange.
 const PROBE: u64 = 3000;
 /// Pairs that call each other after the recovery.
-const PROBES: usize = 4;
-/// A tunnel without streams closes after this, in every scenario.
-const TUNNEL_IDLE: Duration = Duration::from_secs(60);
+const PROBES: usize = 3;
+/// A tunnel without streams closes after this, in every scenario: late enough for probes to use those of before.
+const TUNNEL_IDLE: Duration = Duration::from_secs(45);
 /// A half-closed connection without a byte is aborted after this, in every scenario.
 const HALF_CLOSED: Duration = Duration::from_secs(300);
 
@@ -55,6 +61,14 @@ pub(super) struct Stage {
     small: bool,
     chopped: bool,
     outages: Outages,
+    tricks: Tricks,
+    sieges: Vec<Siege>,
+    /// Attackers whose windows were made smaller.
+    narrowed: Vec<AttackerId>,
+    /// The node of the last pod, where it lies.
+    liar: Option<NodeId>,
+    /// A node that is gone is not replaced at the end.
+    stays_gone: bool,
     story: Option<Vec<Line>>,
     /// How many reports of each node are told.
     told: Vec<usize>,
@@ -68,6 +82,7 @@ impl Stage {
         let mut world = World::with_limits(options.seed, |limits| {
             limits.tunnel_idle = TUNNEL_IDLE;
             limits.half_closed_idle = HALF_CLOSED;
+            (limits.ping_interval, limits.ping_timeout) = (options.pings, options.pings);
             if let Some(small) = &options.small {
                 limits.peer_streams_per_tunnel = small.streams_per_tunnel;
                 limits.tunnels_per_key = small.tunnels_per_key;
@@ -75,6 +90,9 @@ impl Stage {
                 limits.connection_window = 4 * (small.window_kib << 10);
                 limits.relay_queue = small.queue_kib << 10;
                 limits.judgements_per_turn = 2;
+            }
+            if let Some(scarcity) = options.scarcity {
+                host::limit(limits, scarcity);
             }
         });
         if let Some(most) = options.chop {
@@ -91,10 +109,16 @@ impl Stage {
         network::lay(&mut world, &options.ways);
         change::prepare(&mut world, options);
         let nodes: Vec<NodeId> = (0..options.nodes).map(|_| world.node()).collect();
-        let places = nodes.iter().copied().cycle().take(options.pods).enumerate();
+        let liar = options.tale.map(|tale| world.liar(hostile::lies(tale)));
+        let honest = options.pods - usize::from(liar.is_some());
+        let places = nodes.iter().copied().cycle().take(honest).chain(liar).enumerate();
         let mut hosts: Vec<Pod> =
             places.map(|(number, node)| world.pod(node, &format!("p{number}"))).collect();
         hosts.push(world.machine());
+        if let Some(liar) = liar {
+            // Whose key it has too.
+            world.pod(liar, "somebody");
+        }
         for host in &hosts {
             for port in Port::ALL {
                 if let Some(serve) = service(port) {
@@ -102,7 +126,7 @@ impl Stage {
                 }
             }
         }
-        change::found(&mut world, options, &nodes, hosts.get(..options.pods).unwrap_or_default());
+        change::found(&mut world, options, &nodes, hosts.get(..honest).unwrap_or_default());
         Stage {
             told: vec![0; nodes.len()],
             world,
@@ -115,6 +139,11 @@ impl Stage {
             small: options.small.is_some(),
             chopped: options.chop.is_some(),
             outages: Outages::default(),
+            tricks: Tricks::default(),
+            sieges: Vec::new(),
+            narrowed: Vec::new(),
+            liar,
+            stays_gone: options.nodes > 2 && options.seed.is_multiple_of(2),
             story: depth.story.then(Vec::new),
             seen: BTreeSet::new(),
             events: 0,
@@ -224,6 +253,8 @@ impl Stage {
     fn fault(&mut self, fault: &Fault) {
         self.note(|_| format!("fault: {fault:?}"));
         match fault {
+            Fault::Attack { pod, attack } => self.attack(*pod, *attack),
+            Fault::Host(fault) => self.host_fault(fault),
             Fault::Change(change) => self.change(change),
             Fault::Network(fault) => self.network_fault(fault),
             Fault::AwaitPolicy { pod }
@@ -307,6 +338,11 @@ impl Stage {
         self.note(|_| "heal: no faults from here on".to_owned());
         self.unclog();
         self.world.loss(None);
+        self.heal_hosts();
+        self.rout();
+        if let Some(gone) = self.gone.filter(|_| !self.stays_gone) {
+            self.restart(gone);
+        }
         self.world.remove_policy("no");
         self.world.remove_policy("strict");
         for node in self.nodes.clone() {
@@ -330,6 +366,7 @@ impl Stage {
     /// gone since; and whoever waited for its turn may reach a server only then. Says whether somebody was still there.
     fn let_go(&mut self) -> bool {
         let clients = self.calls.iter().map(|made| made.app);
+        let clients = clients.chain(self.tricksters().iter().copied());
         let there: Vec<AppId> =
             clients.chain(self.world.served()).filter(|app| !self.world.has_closed(*app)).collect();
         there.iter().for_each(|app| self.world.leave(*app));
@@ -339,8 +376,10 @@ impl Stage {
     /// Whoever has called can call again, as long as its node and the other's are there: the machine too.
     fn everything_works(&mut self) {
         self.note(|_| "probe: those who called call again".to_owned());
+        let honest = self.honest();
         let there = |number: usize| {
-            self.gone.is_none_or(|gone| number >= self.pods || number % self.nodes.len() != gone)
+            let lies = (honest..self.pods).contains(&number);
+            !lies && self.gone.is_none_or(|gone| number >= self.pods || number % self.nodes.len() != gone)
         };
         let first = (0..self.pods).filter(|number| there(*number)).collect::<Vec<_>>();
         let mut pairs: Vec<(usize, usize)> =
@@ -366,6 +405,9 @@ impl Stage {
             let saw = (self.world.seen(app), self.world.received(app));
             let (from, to) = (self.label(from), self.label(to));
             assert_eq!(saw, (Seen::Fin, PROBE), "L3: after healing, {from} does not reach {to}");
+        }
+        if self.nodes.iter().any(|node| !self.world.past_outcomes(*node).is_empty()) {
+            self.seen.insert("restart");
         }
     }
 
@@ -398,16 +440,24 @@ impl Stage {
         }
         self.seen.extend(seen);
         self.look_at_network();
+        self.look_at_hosts();
+        self.look_at_sieges();
     }
 
     /// Takes in what nodes have reported since, and into the story if there is one.
     fn tell(&mut self) {
         let mut lines = Vec::new();
+        let mut forged = Vec::new();
+        let hostile = self.is_hostile();
         for (number, (node, told)) in self.nodes.iter().zip(&mut self.told).enumerate() {
             let reports = self.world.reports(*node);
             let new = reports.get(*told..).unwrap_or_default();
             *told = reports.len();
             witness::see(new, &mut self.seen);
+            if !hostile {
+                witness::assert_spoken_well(new);
+            }
+            forged.extend_from_slice(new);
             if self.story.is_some() {
                 lines.extend(new.iter().map(|(at, event)| Line {
                     at: at.since(Time::START),
@@ -416,6 +466,7 @@ impl Stage {
                 }));
             }
         }
+        self.look_at_forgeries(&forged);
         self.seen.extend(self.world.take_shown());
         if let Some(story) = &mut self.story {
             lines.sort_by_key(|line| line.at);
@@ -426,6 +477,7 @@ impl Stage {
     fn hash(&self) -> u64 {
         let mut digest = Digest::default();
         for node in &self.nodes {
+            self.world.past_outcomes(*node).hash(&mut digest);
             self.world.outcome(*node).hash().hash(&mut digest);
             for (at, _) in self.world.reports(*node) {
                 at.hash(&mut digest);

@@ -89,7 +89,7 @@ quickcheck! {
         let pods = scenario.options.pods;
         scenario.rounds.len() <= plan::ROUNDS
             && (2..=3).contains(&scenario.options.nodes)
-            && (2..=5).contains(&pods)
+            && (2..=6).contains(&pods)
             && scenario.rounds.iter().flat_map(|round| &round.calls).all(|call| call.from != call.to && call.to <= pods + 1)
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use culvert_core::time::Time;
 
+use serde::{Deserialize, Serialize};
+
 use super::host::Pod;
 use super::network::{Network, Side, WireId};
 
@@ -15,7 +17,7 @@ use super::network::{Network, Side, WireId};
 pub struct AppId(pub(super) usize);
 
 /// What an application does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Sends so many bytes.
     Send(u64),
@@ -28,22 +30,22 @@ pub enum Act {
     /// Waits for the other side's FIN.
     AwaitEnd,
     /// Waits.
-    Pause(Duration),
+    Pause(#[serde(with = "crate::scenario::seconds")] Duration),
 }
 
 /// How an application reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
     /// Whatever comes.
     All,
     /// Nothing, ever.
     Never,
     /// So many bytes at a time, with pauses.
-    Slow(usize, Duration),
+    Slow(usize, #[serde(with = "crate::scenario::seconds")] Duration),
 }
 
 /// What an application does with one connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Script {
     /// In order, beside the reading.
     pub acts: Vec<Act>,
@@ -416,6 +418,8 @@ pub(super) struct Apps {
     pub(super) heard_by: BTreeMap<u64, AppId>,
     /// Applications whose own proxy was killed: their kernel says FIN for it.
     pub(super) orphans: std::collections::BTreeSet<AppId>,
+    /// Client's address and target of connections between proxies in clear, one of which was killed: its kernel says FIN.
+    pub(super) severed: std::collections::BTreeSet<(std::net::IpAddr, SocketAddr)>,
     /// Streams of which no byte may reach anybody.
     pub(super) forbidden: std::collections::BTreeSet<u64>,
 }

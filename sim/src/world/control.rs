@@ -18,25 +18,27 @@ use culvert_core::seed::Draws;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
 
+use serde::{Deserialize, Serialize};
+
 use super::agenda::Happening;
 use super::digest::Digest;
 use super::{NodeId, World};
 
 /// How a node hears of facts that change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
     /// Not at all: its stream is broken, and what was under way is lost.
     Cut,
     /// Each resource by itself, within this time.
-    Late(Duration),
+    Late(#[serde(with = "crate::scenario::seconds")] Duration),
     /// At once.
     Prompt,
     /// As late ones, and each of them twice.
-    Twice(Duration),
+    Twice(#[serde(with = "crate::scenario::seconds")] Duration),
 }
 
 /// How a node whose stream is set up anew hears of what it missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CatchUp {
     /// From one that is behind itself: what was so at some time before, and then what is so now.
     Behind,
@@ -100,6 +102,17 @@ impl Control {
             under_way: 0,
             confused: false,
         });
+    }
+
+    /// A node's process begins anew, and with it its stream: what it knows is what is so now, or nothing if nothing reaches it.
+    pub(super) fn begin_anew(&mut self, node: NodeId, now: Time) -> Arc<Snapshot> {
+        let view = if self.is_cut(node) { Arc::new(Snapshot::new()) } else { self.facts().clone() };
+        let subscription = &mut self.subscriptions[node.0];
+        subscription.stream += 1;
+        subscription.under_way = 0;
+        subscription.heard.clear();
+        subscription.views.push((now, view.clone()));
+        view
     }
 
     /// What is so now.

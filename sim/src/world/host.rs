@@ -11,7 +11,7 @@ use culvert_core::mesh::{
     WorkloadSpec,
 };
 
-use super::network::Owner;
+use super::network::{Owner, Side};
 use super::node::{Issuing, Joining};
 use super::{NodeId, World};
 
@@ -32,6 +32,27 @@ pub(super) struct Host {
     pub(super) identity: SpiffeId,
     /// Dials within it find no port.
     pub(super) ports_exhausted: bool,
+    /// It is not there for now.
+    pub(super) removed: bool,
+    /// What its proxy dials is redirected to the proxy.
+    pub(super) recaptured: bool,
+}
+
+impl Host {
+    fn new(ip: IpAddr, node: Option<NodeId>, spec: WorkloadSpec, added: WorkloadRef) -> Host {
+        let identity = identity_of(&spec);
+        Host {
+            ip,
+            node,
+            gone: false,
+            spec,
+            added,
+            identity,
+            ports_exhausted: false,
+            removed: false,
+            recaptured: false,
+        }
+    }
 }
 
 impl Pod {
@@ -78,19 +99,9 @@ impl World {
         spec: WorkloadSpec,
         added: WorkloadRef,
     ) -> Pod {
-        let workload = added.clone();
-        let identity = identity_of(&spec);
-        self.hosts.push(Host {
-            ip,
-            node: Some(node),
-            gone: false,
-            spec,
-            added,
-            identity,
-            ports_exhausted: false,
-        });
+        self.hosts.push(Host::new(ip, Some(node), spec, added));
         let pod = Pod(self.hosts.len() - 1);
-        self.input(node, Input::PodAdded { pod: pod.id(), workload });
+        self.tell_of_pod(pod);
         pod
     }
 
@@ -101,15 +112,7 @@ impl World {
         let spec =
             WorkloadSpec { uid: "machine".into(), namespace: "none".into(), ..WorkloadSpec::default() };
         let added = WorkloadRef { namespace: "".into(), name: "machine".into(), service_account: "".into() };
-        self.hosts.push(Host {
-            ip,
-            node: None,
-            identity: identity_of(&spec),
-            gone: false,
-            spec,
-            added,
-            ports_exhausted: false,
-        });
+        self.hosts.push(Host::new(ip, None, spec, added));
         Pod(self.hosts.len() - 1)
     }
 
@@ -224,13 +227,6 @@ impl World {
         self.apply(delta);
     }
 
-    /// A pod is gone from its node; its facts stay.
-    pub fn remove_pod(&mut self, pod: Pod) {
-        if let Some(node) = self.host(pod).node {
-            self.input(node, Input::PodRemoved { pod: pod.id() });
-        }
-    }
-
     /// A node finishes what it has, until a deadline from now.
     pub fn drain(&mut self, node: NodeId, within: Duration) {
         let until = self.net.now.after(within);
@@ -257,10 +253,16 @@ impl World {
     /// The process is killed: the kernel closes what it had open.
     pub fn kill(&mut self, node: NodeId) {
         for (wire, side) in self.net.ends_of(node) {
-            if let Some(Owner::App(app)) =
-                self.net.wire(wire).map(|wire| wire.end(side.other()).owner.clone())
-            {
-                self.apps.orphans.insert(app);
+            let Some(entry) = self.net.wire(wire) else { continue };
+            match &entry.end(side.other()).owner {
+                Owner::App(app) => {
+                    self.apps.orphans.insert(*app);
+                }
+                Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody if entry.target.port() != 15008 => {
+                    let client = entry.end(Side::Dialler).address.ip();
+                    self.apps.severed.insert((client, entry.target));
+                }
+                Owner::Attacker(_) | Owner::Node(..) | Owner::Backlog(..) | Owner::Nobody => {}
             }
             self.net.close(wire, side, false);
         }

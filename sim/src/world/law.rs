@@ -54,7 +54,9 @@ impl World {
         let sender = self.app(sender);
         self.check_shown(app, sender);
         assert!(app.received <= sender.sent, "E2: more arrived than was sent");
-        let ended = app.seen == Seen::Fin && !self.apps.orphans.contains(&id);
+        let client = if app.side == Side::Dialler { app } else { sender };
+        let severed = self.apps.severed.contains(&(client.local.ip(), client.dialled));
+        let ended = app.seen == Seen::Fin && !severed && !self.apps.orphans.contains(&id);
         if ended && !liars.into_iter().any(|app| self.is_behind_liar(app)) {
             assert!(sender.fin_sent, "S3: FIN arrived at {id:?} and was not sent");
             assert_eq!(app.received, sender.sent, "S3: FIN arrived at {id:?} before all bytes");
@@ -156,7 +158,7 @@ impl World {
         assert_eq!(self.net.ends_of(id), [], "E4: connections of {id:?} are left in the kernel");
     }
 
-    fn check_books(&self, id: NodeId) {
+    pub(super) fn check_books(&self, id: NodeId) {
         let node = &self.nodes[id.0];
         let mut closed: BTreeMap<_, usize> = BTreeMap::new();
         for (_, event) in &node.reports {
@@ -164,6 +166,11 @@ impl World {
                 continue;
             };
             self.check_identity(connection);
+            let plain = connection.reporter == Reporter::Destination && connection.path == Path::Plaintext;
+            assert!(
+                !plain || connection.source_identity.is_none(),
+                "S7: an address is no identity: {connection:?}"
+            );
             *closed.entry((connection.source, connection.destination)).or_default() += 1;
             if *reason != Reason::Completed || connection.reporter != Reporter::Source {
                 continue;
@@ -204,7 +211,7 @@ impl World {
         }
     }
 
-    fn check_interleaving(&self, id: NodeId) {
+    pub(super) fn check_interleaving(&self, id: NodeId) {
         let node = &self.nodes[id.0];
         let Some(recording) = &node.recording else { return };
         for polling in [Polling::Late, Polling::Every(7)] {

@@ -12,6 +12,8 @@ use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
 
+use serde::{Deserialize, Serialize};
+
 use super::kernel::Kernel;
 use super::machine::Machine;
 use super::network::{Network, Side, WireId};
@@ -26,12 +28,12 @@ use culvert_core::seed::Draws;
 pub struct NodeId(pub(super) usize);
 
 /// How the certificate authority treats a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Issuing {
     /// It issues after so long.
-    After(Duration),
+    After(#[serde(with = "crate::scenario::seconds")] Duration),
     /// It refuses after so long.
-    Refusing(Duration),
+    Refusing(#[serde(with = "crate::scenario::seconds")] Duration),
     /// It does not answer.
     Never,
     /// It issues what nobody may accept.
@@ -39,7 +41,7 @@ pub enum Issuing {
 }
 
 /// How a driver takes [`Output::Join`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Joining {
     /// The kernel relays.
     Kernel,
@@ -84,6 +86,8 @@ pub(super) struct Node {
     pub(super) joins: usize,
     pub(super) drain_until: Option<Time>,
     pub(super) kernel: Kernel,
+    /// What came out of the processes before this one, as hashes.
+    pub(super) lives: Vec<u64>,
 }
 
 impl Node {
@@ -121,6 +125,7 @@ impl Node {
             joins: 0,
             drain_until: None,
             kernel: Kernel::default(),
+            lives: Vec::new(),
         }
     }
 
@@ -284,12 +289,22 @@ impl Node {
                     }
                 }
                 Output::Report(event) => {
-                    assert!(!matches!(event, Event::Misuse(_)), "the driver keeps the contract: {event:?}");
+                    assert!(!event.is_error(), "S22: an error of ours: {event:?}");
                     self.reports.push((net.now, event));
                 }
                 Output::Connect { .. } | Output::NeedCredential(_) => self.wants.push(output),
             }
         }
+    }
+
+    /// Takes over from the process before: how its kernel and the authority treat it, and what was reported.
+    pub(super) fn succeed(&mut self, before: Node) {
+        self.lives = before.lives;
+        self.lives.push(before.outcome.hash());
+        (self.reports, self.noticed) = (before.reports, before.noticed);
+        (self.inputs, self.joins) = (before.inputs, before.joins);
+        (self.issuing, self.joining) = (before.issuing, before.joining);
+        (self.lag, self.kernel) = (before.lag, before.kernel);
     }
 
     /// The kernel closes what a killed process had open.

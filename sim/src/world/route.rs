@@ -121,10 +121,20 @@ impl World {
     fn listening(&self, via: Via, from: std::net::IpAddr, peer: SocketAddr, target: SocketAddr) -> Listening {
         let source = self.host_at(from);
         let captured = source.and_then(|pod| Some((pod, self.host(pod).node?)));
-        if let (Via::App, Some((pod, node))) = (via, captured) {
+        let recaptured = target.port() == 15008 && source.is_some_and(|pod| self.host(pod).recaptured);
+        if let Some((pod, node)) = captured.filter(|_| via == Via::App || recaptured) {
+            if let Some(origin) = self.own_listener(pod, peer, target) {
+                return if self.nodes[node.0].killed {
+                    Listening::Nothing
+                } else {
+                    Listening::Proxy(node, origin)
+                };
+            }
             return self.proxy(node, pod, Listener::Outbound, peer, target);
         }
-        let Some(host) = self.host_at(target.ip()) else { return Listening::Unreachable };
+        let Some(host) = self.host_at(target.ip()).filter(|host| !self.host(*host).removed) else {
+            return Listening::Unreachable;
+        };
         match self.host(host).node {
             // What a pod's own proxy dials within the pod passes the redirect by its mark, but where it listens itself it does.
             Some(node) if target.port() == 15008 || !(via == Via::Proxy && source == Some(host)) => {

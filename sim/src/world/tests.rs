@@ -42,3 +42,23 @@ fn dials_are_refused_or_not_answered() {
     assert_eq!(world.seen(unanswered), Seen::Dialling);
     world.finish();
 }
+
+#[test]
+fn what_a_clog_held_back_comes_before_what_arrives_at_its_very_end() {
+    let mut world = World::new(1);
+    let (a, b) = (world.machine(), world.machine());
+    let sink = world.serve(b, 80, Serve::Script(Script::acts(&[])));
+    let millis = Duration::from_millis;
+    // Connected after 2 ms; the second part leaves after 5 s, the third 1 ms before the end of the clog.
+    let acts =
+        [Act::Send(100), Act::Pause(millis(4998)), Act::Send(100), Act::Pause(millis(5999)), Act::Send(100)];
+    let call = world.call(a, sink, Script::acts(&acts));
+    world.run(SECOND);
+    world.clog(b, 10 * SECOND);
+    world.run(10 * SECOND - Duration::from_nanos(1));
+    let server = world.heard_by(call).unwrap();
+    assert_eq!((world.sent(call), world.received(server), world.is_clogged()), (300, 100, true));
+    world.run(Duration::from_nanos(1));
+    assert_eq!((world.received(server), world.bursts()), (300, 1));
+    world.finish();
+}

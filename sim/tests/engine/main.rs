@@ -13,6 +13,7 @@ mod mesh;
 mod outage;
 mod policy;
 mod relay;
+mod restart;
 mod swarm;
 mod sweep;
 mod tunnel;

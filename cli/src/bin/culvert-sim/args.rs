@@ -13,7 +13,7 @@ Examples:
   culvert sim run --seeds 1000            a thousand random worlds, each twice, on every core
   culvert sim replay 17 --trace           one of them as a timeline
   culvert sim replay broken.bin --trace   the same from bytes in a file, or from a readable scenario (broken.yaml)
-  culvert sim shrink 17 --out small.yaml  the least of it that still breaks the same law
+  culvert sim shrink 17 --out small.bin   the least of it that still breaks the same law
   culvert sim explore --machine pool      every state that the tunnel pool can reach";
 
 const RUN_HELP: &str = "\
@@ -73,15 +73,18 @@ pub(crate) struct ReplayArgs {
     /// Print the timeline: who dialled whom, what went wrong, what each node decided
     #[arg(long)]
     pub(crate) trace: bool,
+    /// Print it as readable text that can be kept (.yaml), instead of what happens
+    #[arg(long, conflicts_with = "trace")]
+    pub(crate) text: bool,
 }
 
 /// Arguments of `culvert sim shrink`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShrinkArgs {
-    /// A seed, or a file with a scenario: its bytes, or readable (.yaml)
+    /// A seed, or a file with the bytes of a scenario
     #[arg(value_name = "SEED|FILE")]
     pub(crate) scenario: PathBuf,
-    /// Write what is left to this file, readable; it is printed otherwise
+    /// Write the bytes that are left to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
 }

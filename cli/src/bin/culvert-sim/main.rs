@@ -17,7 +17,7 @@ use culvert::args::{Line, read};
 use culvert::failure::Failure;
 use culvert_sim::explore::{self, Bounds, Known};
 use culvert_sim::idle;
-use culvert_sim::scenario::{Outcome, Scenario, VOCABULARY, Violation, shrink};
+use culvert_sim::scenario::{Golden, Outcome, Scenario, VOCABULARY, Violation, shrink};
 
 use args::{BenchArgs, Command, CommandLine, ExploreArgs, ReplayArgs, RunArgs, ShrinkArgs};
 use campaign::{Campaign, Runs};
@@ -149,10 +149,19 @@ fn bench(args: &BenchArgs) -> Result<(), Failure> {
 }
 
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
-    let scenario =
-        Scenario::decode(&bytes_of(&args.scenario)?).map_err(|error| refused(&args.scenario, &error))?;
-    println!("{scenario}");
-    let outcome = scenario.tell();
+    let golden = if args.scenario.extension().is_some_and(|suffix| suffix == "yaml") {
+        let text = fs::read_to_string(&args.scenario).map_err(|error| unread(&args.scenario, &error))?;
+        Golden::read(&text).map_err(|error| refused(&args.scenario, &error))?
+    } else {
+        let bytes = bytes_of(&args.scenario)?;
+        let scenario = Scenario::decode(&bytes).map_err(|error| refused(&args.scenario, &error))?;
+        Golden { says: "What happens.".to_owned(), shows: Vec::new(), scenario }
+    };
+    if args.text {
+        return write_text(&golden);
+    }
+    println!("{}", golden.scenario);
+    let outcome = golden.tell();
     let lines = match (args.trace, &outcome.violation) {
         (true, _) => outcome.story.as_slice(),
         (false, Some(_)) => outcome.last(),
@@ -165,6 +174,15 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         None => Ok(()),
         Some(violation) => Err(broken(violation)),
     }
+}
+
+/// Prints a scenario as text that can be kept, with all that it shows.
+fn write_text(golden: &Golden) -> Result<(), Failure> {
+    let shows = golden.tell().seen.into_iter().map(str::to_owned).collect();
+    let golden = Golden { shows, ..golden.clone() };
+    let text = serde_saphyr::to_string(&golden).map_err(|error| Failure::from_error(&error))?;
+    print!("{text}");
+    Ok(())
 }
 
 fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
@@ -196,7 +214,11 @@ fn bytes_of(scenario: &Path) -> Result<Vec<u8>, Failure> {
     if let Some(seed) = scenario.to_str().and_then(|text| text.parse().ok()) {
         return Ok(Scenario::bytes_of(seed));
     }
-    fs::read(scenario).map_err(|error| Failure::new(format!("cannot read {}: {error}", scenario.display())))
+    fs::read(scenario).map_err(|error| unread(scenario, &error))
+}
+
+fn unread(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot read {}: {error}", file.display()))
 }
 
 fn refused(file: &Path, error: &dyn std::error::Error) -> Failure {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Known};
 use crate::world::{CatchUp, Delivery, Hostile, Wrong};
 
 /// Which of the service's endpoints there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Endpoints {
     /// Every pod.
     All,
@@ -19,14 +21,14 @@ pub(in crate::scenario) enum Endpoints {
 }
 
 /// What a pod is called all at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Name {
     Namespace,
     ServiceAccount,
 }
 
 /// A change of what nodes are told. Nodes and pods by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum Change {
     /// A node hears of facts so from here on; if it heard of nothing before, it catches up so.
     Deliver { node: usize, delivery: Delivery, catch_up: CatchUp },

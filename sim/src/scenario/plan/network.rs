@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Choices, Known};
 use crate::world::Direction;
 
 /// How the ways between hosts always are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) struct Ways {
     /// Segments take up to so much longer.
+    #[serde(with = "crate::scenario::seconds")]
     pub(in crate::scenario) jitter: Duration,
     /// Bytes of one connection in one second.
     pub(in crate::scenario) bandwidth: Option<u64>,
@@ -17,12 +20,16 @@ pub(in crate::scenario) struct Ways {
 }
 
 /// Something happens to the ways of a pod or of the machine; calls by number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scenario) enum NetworkFault {
     /// Nothing passes to or from it.
     Blackhole { pod: usize },
     /// Nothing passes for so long, and then all of it at once.
-    Clog { pod: usize, time: Duration },
+    Clog {
+        pod: usize,
+        #[serde(with = "crate::scenario::seconds")]
+        time: Duration,
+    },
     /// Nothing passes in one direction.
     Cut { pod: usize, direction: Direction },
     /// All ways are free again.
@@ -56,6 +63,7 @@ impl Choices<'_> {
             known.cut.then_some(NetworkFault::Heal),
             known.calls.checked_sub(1).map(|call| NetworkFault::Lose { call }),
             Some(NetworkFault::Unroute { pod }),
+            known.calls.checked_sub(1).map(|call| NetworkFault::Lose { call }),
         ];
         faults.into_iter().flatten()
     }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use culvert_core::capture::{InboundFault, RouteFault};
 use culvert_core::fault::{self, IoFault};
+use culvert_core::hbone::mux::MuxFault;
 use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 use culvert_core::time::Time;
 
@@ -46,6 +48,23 @@ pub(super) fn see(reports: &[(Time, Event)], seen: &mut BTreeSet<&'static str>) 
     );
 }
 
+/// Whoever is here is this implementation, as shipped: nobody breaks HTTP/2, or sends a request that is none (S15).
+pub(super) fn assert_spoken_well(reports: &[(Time, Event)]) {
+    for (_, event) in reports {
+        let fault = match event {
+            Event::Closed { reason: Reason::Failed(fault), .. } | Event::TunnelClosed { fault, .. } => fault,
+            _ => continue,
+        };
+        // A process that is killed leaves in the midst of a frame, and a tunnel that is given up while streams are open.
+        let broken = match fault {
+            fault::Fault::Http2(fault) => !matches!(fault, MuxFault::Eof | MuxFault::Truncated),
+            fault::Fault::Request(_) => true,
+            _ => false,
+        };
+        assert!(!broken, "S15: an honest peer broke the protocol: {event:?}");
+    }
+}
+
 /// The id of the fault that two connections show which end so at one moment, of one source towards one proxy.
 fn group(fault: &fault::Fault) -> &'static str {
     use fault::Stage::{Http2Preface, TcpConnect, TlsHandshake};
@@ -65,6 +84,12 @@ fn shown(connection: &Connection, reason: &Reason) -> Option<&'static str> {
         Reason::Failed(
             fault::Fault::Io(IoFault::Refused) | fault::Fault::Timeout(fault::Stage::TcpConnect),
         ) if connection.path != Path::Hbone || connection.reporter == Reporter::Destination => Some("D16"),
+        Reason::Failed(fault::Fault::Io(IoFault::AddressUnavailable)) => Some("H3"),
+        Reason::Failed(fault::Fault::Limit(fault::LimitName::Memory)) => Some("H4"),
+        Reason::Failed(
+            fault::Fault::Route(RouteFault::OwnPort | RouteFault::SelfCall)
+            | fault::Fault::Target(InboundFault::OwnPort),
+        ) => Some("H7"),
         Reason::Failed(fault) => stage_id(fault),
     }
 }

@@ -15,7 +15,7 @@ const RETRANSMISSION: Duration = Duration::from_millis(200);
 const LOSSES: u32 = 5;
 
 /// A host's way to all others, in one direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Direction {
     /// What it sends.
     Out,
