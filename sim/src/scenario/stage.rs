@@ -126,7 +126,7 @@ impl Stage {
                 }
             }
         }
-        change::found(&mut world, options, &nodes, hosts.get(..options.pods).unwrap_or_default());
+        change::found(&mut world, options, &nodes, hosts.get(..honest).unwrap_or_default());
         Stage {
             told: vec![0; nodes.len()],
             world,

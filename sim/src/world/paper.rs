@@ -5,13 +5,14 @@ use std::sync::Arc;
 use culvert_core::engine::boundary::Input;
 use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId};
 use culvert_core::time::WallTime;
+use serde::{Deserialize, Serialize};
 
 use super::{NodeId, World};
 use crate::certificate::{Authority, Template};
 use crate::crypto::sign::PrivateKey;
 
 /// What is wrong with a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wrong {
     /// It is over.
     Expired,

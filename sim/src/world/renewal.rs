@@ -256,7 +256,11 @@ impl World {
             Event::TunnelClosed { peer, fault, .. } => {
                 let other = self.host_at(peer.ip()).and_then(|pod| self.host(pod).node);
                 let nodes = [Some(node), other].into_iter().flatten();
-                let sound = nodes.clone().all(|node| !self.renewals.unsound.contains(&node));
+                // What was issued while a clock was wrong may still be on its way when the clock is right again.
+                let right = |node: &NodeId| {
+                    !self.renewals.unsound.contains(node) && !self.renewals.jumped.contains(node)
+                };
+                let sound = nodes.clone().all(|node| right(&node));
                 let trusted = nodes.into_iter().all(|node| self.nodes[node.0].engine.is_honest());
                 if let Some(what) = refused(fault)
                     && self.attackers.is_empty()

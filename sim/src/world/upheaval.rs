@@ -14,6 +14,7 @@ use culvert_core::mesh::{
     WorkloadSpec,
 };
 use culvert_core::telemetry::{Event, Reason, Reporter};
+use serde::{Deserialize, Serialize};
 
 use super::{NodeId, Pod, World};
 
@@ -21,7 +22,7 @@ use super::{NodeId, Pod, World};
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
 /// Facts that no honest control plane would send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Hostile {
     /// Addresses that are nobody's, and another pod's.
     Addresses,

@@ -89,7 +89,7 @@ impl Stage {
     }
 
     fn endpoints(&mut self, endpoints: Endpoints) {
-        for (number, pod) in self.hosts.clone().into_iter().enumerate().take(self.pods) {
+        for (number, pod) in self.hosts.clone().into_iter().enumerate().take(self.honest()) {
             let status = match endpoints {
                 Endpoints::All => Some(HealthStatus::Healthy),
                 Endpoints::One(one) if one == number => Some(HealthStatus::Healthy),
@@ -105,9 +105,8 @@ impl Stage {
         self.world.purge();
         for (number, pod) in self.hosts.clone().into_iter().enumerate().take(self.pods) {
             self.world.restore_pod(pod);
-            // No liar's: nothing is promised of it.
-            let there =
-                number < self.honest() && self.gone.is_none_or(|gone| number % self.nodes.len() != gone);
+            let there = self.gone.is_none_or(|gone| number % self.nodes.len() != gone);
+            let there = there && number < self.honest();
             self.world.endpoint(pod, there.then_some(HealthStatus::Healthy));
         }
         self.world.reassure(LONG);
