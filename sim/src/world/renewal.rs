@@ -64,6 +64,11 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
+    /// A node's process is another one, which has no credential yet.
+    pub(super) fn begin_anew(&mut self, node: NodeId) {
+        self.ends.retain(|(holder, _), _| *holder != node);
+    }
+
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
     pub(super) fn mislead(&mut self, node: NodeId, id: &SpiffeId) {
         if self.ends.contains_key(&(node, id.clone())) {

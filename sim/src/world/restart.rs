@@ -21,9 +21,11 @@ impl World {
         let fresh = Node::new(config, facts, now, draws, recorded, None);
         let before = std::mem::replace(&mut self.nodes[node.0], fresh);
         self.nodes[node.0].succeed(before);
+        self.renewals.begin_anew(node);
         self.mark_permitted(node);
         for number in 0..self.hosts.len() {
-            if self.hosts[number].node == Some(node) && !self.hosts[number].removed {
+            let host = &self.hosts[number];
+            if host.node == Some(node) && !host.removed && !host.gone {
                 self.tell_of_pod(Pod(number));
             }
         }
