@@ -261,9 +261,11 @@ impl World {
             Event::TunnelClosed { peer, fault, .. } => {
                 let other = self.host_at(peer.ip()).and_then(|pod| self.host(pod).node);
                 let nodes = [Some(node), other].into_iter().flatten();
-                // What was issued while a clock was wrong may still be on its way when the clock is right again.
+                // What was issued while a clock was wrong may still be on its way when the clock is right again, and a process
+                // that begins anew has none but the one that it is given, right or wrong.
                 let right = |node: &NodeId| {
-                    !self.renewals.unsound.contains(node) && !self.renewals.jumped.contains(node)
+                    let told = !self.renewals.unsound.contains(node) && !self.renewals.jumped.contains(node);
+                    told && self.nodes[node.0].lives.is_empty()
                 };
                 let sound = nodes.clone().all(|node| right(&node));
                 let trusted = nodes.into_iter().all(|node| self.nodes[node.0].engine.is_honest());
