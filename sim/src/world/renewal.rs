@@ -49,6 +49,8 @@ pub(super) struct Renewals {
     planned: BTreeMap<(NodeId, SpiffeId), Time>,
     /// Who asked for a newer one in vain.
     failing: BTreeSet<(NodeId, SpiffeId)>,
+    /// Who was ever given a wrong one: it may serve where a pod, and with it its right one, was gone in between.
+    wronged: BTreeSet<NodeId>,
     /// Who was given a wrong one while it had a right one.
     misled: BTreeSet<NodeId>,
     /// Whose certificates others may have to refuse, or who may have to refuse those of others.
@@ -71,6 +73,7 @@ impl Renewals {
 
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
     pub(super) fn mislead(&mut self, node: NodeId, id: &SpiffeId) {
+        self.wronged.insert(node);
         if self.ends.contains_key(&(node, id.clone())) {
             self.misled.insert(node);
         } else {
@@ -264,8 +267,9 @@ impl World {
                 // What was issued while a clock was wrong may still be on its way when the clock is right again, and a process
                 // that begins anew has none but the one that it is given, right or wrong.
                 let right = |node: &NodeId| {
-                    let told = !self.renewals.unsound.contains(node) && !self.renewals.jumped.contains(node);
-                    told && self.nodes[node.0].lives.is_empty()
+                    let known = &self.renewals;
+                    let wrong = [&known.unsound, &known.jumped, &known.wronged];
+                    wrong.iter().all(|nodes| !nodes.contains(node)) && self.nodes[node.0].lives.is_empty()
                 };
                 let sound = nodes.clone().all(|node| right(&node));
                 let trusted = nodes.into_iter().all(|node| self.nodes[node.0].engine.is_honest());
