@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod address;
+mod any_server;
 mod application;
 mod certificates;
 mod mesh;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use address::Address;
+pub use any_server::AnyServer;
 pub use application::{
     Ending, Heard, Server, abort, converse, echo, exchange, hear, pattern, read_line, take,
 };

@@ -5,54 +5,13 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use culvert_core::tls::{Session, TlsContext, TlsFault, TlsIdentity, WallCell};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use culvert_spec_tests::testbed::AnyServer;
 use rustls::client::{ClientConfig, ClientConnection};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::ServerName;
 use rustls::server::{Acceptor, ServerConfig, ServerConnection, WebPkiClientVerifier};
-use rustls::{
-    AlertDescription, CipherSuite, Connection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-};
+use rustls::{AlertDescription, CipherSuite, Connection, Error, RootCertStore};
 
 use crate::fixture::{Authority, CLIENT, SERVER, WALL, provider, svid};
-
-/// Believes every certificate: what is tested is what our side does.
-#[derive(Debug)]
-struct Trusting;
-
-impl ServerCertVerifier for Trusting {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
-    }
-}
 
 /// Our end: a session and its caller's buffers.
 struct Ours {
@@ -119,7 +78,7 @@ fn client_config(
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider().signature_verification_algorithms)))
         .with_client_auth_cert(vec![leaf], key)
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
@@ -232,7 +191,7 @@ fn a_client_without_a_good_certificate_is_told_by_alert_and_its_data_is_lost() {
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider().signature_verification_algorithms)))
         .with_no_client_auth();
     let stranger = client_config(&Authority::new("stranger"), |_| ());
     for (mut config, alert) in
