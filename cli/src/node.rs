@@ -14,11 +14,11 @@ use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
-use culvert_linux::redirect;
-use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{
+use culvert_linux::node::{
     CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
 };
+use culvert_linux::redirect;
+use culvert_linux::socket::EXEMPT_MARK;
 
 use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
@@ -132,7 +132,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             );
         }),
     };
-    Node::start(config, snapshot.clone()).map_err(|error| {
+    culvert_tokio::start(config, snapshot.clone()).map_err(|error| {
         Failure::from_error(&error)
             .hint("is another node running here? Its listeners are 15001, 15006 and 15008")
     })

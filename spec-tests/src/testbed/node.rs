@@ -13,8 +13,8 @@ use culvert_core::limit::Limits;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_linux::netns::Netns;
+use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 
 use super::{Certificates, Mesh, PATIENCE, Process, Stream, workspace};
 
@@ -137,7 +137,7 @@ impl NodeSetup {
             }),
             on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
         };
-        TestNode { node: Node::start(config, self.mesh.snapshot()).unwrap(), events }
+        TestNode { node: culvert_tokio::start(config, self.mesh.snapshot()).unwrap(), events }
     }
 
     /// Starts it as a child process and waits until it is ready. Its bounds are the defaults.

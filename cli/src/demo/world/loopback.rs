@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::capture::Local;
-use culvert_tokio::{Forward, Listening, PodConfig, Ports};
+use culvert_linux::node::{Forward, Listening, PodConfig, Ports};
 
 use super::nodes::{self, Nodes, Settings};
 use super::tap::{Tap, Watch};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_linux::lab::{Capture, Host, Lab, LabConfig, LabError, Sniffer};
+use culvert_linux::node::{PodConfig, Ports};
 use culvert_linux::redirect::{self, RedirectConfig};
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{PodConfig, Ports};
 
 use super::nodes::{self, Nodes, Settings};
 use super::{FlowRecord, World, WorldError};

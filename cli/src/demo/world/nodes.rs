@@ -13,7 +13,7 @@ use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::{Compat, Denial};
 use culvert_core::telemetry::{self, Event, Reason, Reporter};
-use culvert_tokio::{Node, NodeConfig, OriginalSource, PodConfig};
+use culvert_linux::node::{Node, NodeConfig, OriginalSource, PodConfig};
 
 use super::{FlowRecord, Side, WorldError};
 use crate::args::DEFAULT_TRUST_DOMAIN;
@@ -55,7 +55,7 @@ impl Nodes {
         let empty = Arc::new(Snapshot::default());
         let start = |pods: Vec<PodConfig>| {
             let config = config(pods, settings, ca.clone(), sender.clone());
-            Node::start(config, empty.clone())
+            culvert_tokio::start(config, empty.clone())
                 .map_err(|error| WorldError::new(format!("cannot start a node: {error}")))
         };
         Ok(Nodes { nodes: pods.into_iter().map(start).collect::<Result<_, _>>()?, records })

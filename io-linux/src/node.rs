@@ -1,5 +1,7 @@
 //! A node proxy as a whole: its pods and listeners, its workers, the facts that they share.
 
+pub(crate) mod credentials;
+
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,14 +18,14 @@ use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
-use culvert_linux::netns::Netns;
-use culvert_linux::socket::{ListenOptions, Transparent, listen};
 use rustls::crypto::{CryptoProvider, SecureRandom};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
-use crate::credentials::{CredentialSource, OnCredentialFault, Request, Service};
-use crate::worker::{Command, ListenerSpec, PodSockets, Worker};
+use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
+use crate::netns::Netns;
+use crate::socket::{ListenOptions, Transparent, listen};
+pub use credentials::{CredentialSource, Material, OnCredentialFault};
+use credentials::{Request, Service};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +168,7 @@ impl Applying {
 
 /// A running node proxy. Dropping it ends every connection.
 pub struct Node {
-    workers: Vec<UnboundedSender<Command>>,
+    workers: Vec<Commands>,
     threads: Vec<JoinHandle<()>>,
     credentials: std_mpsc::Sender<Request>,
     credential_thread: Option<JoinHandle<()>>,
@@ -177,8 +179,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Opens every listener, then starts the workers. Where one fails nothing is left running.
-    pub fn start(config: NodeConfig, snapshot: Arc<Snapshot>) -> Result<Node, NodeError> {
+    /// Opens every listener, then starts the workers, each on a runtime of its own. Where one fails nothing is left running.
+    pub fn start<R: Runtime>(config: NodeConfig, snapshot: Arc<Snapshot>) -> Result<Node, NodeError> {
         let clock = Clock::new();
         let mut pods = Vec::new();
         let mut hbone = Vec::new();
@@ -202,7 +204,7 @@ impl Node {
             restarts: Arc::default(),
         };
         for number in 0..config.workers.max(1) {
-            let (commands, inbox) = unbounded_channel();
+            let (orders, inbox) = commands();
             let engine = Config {
                 limits: config.limits.clone(),
                 crypto: config.crypto.clone(),
@@ -227,9 +229,9 @@ impl Node {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("culvert-{number}"))
-                .spawn(move || worker.run(inbox))
+                .spawn(move || worker.run::<R>(inbox))
                 .map_err(NodeError::Worker)?;
-            node.workers.push(commands);
+            node.workers.push(orders);
             node.threads.push(thread);
         }
         let service = Service {
@@ -270,7 +272,7 @@ impl Node {
         let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
-            let _gone = worker.send(Command::Apply { snapshot, changed, in_force });
+            worker.send(Command::Apply { snapshot, changed, in_force });
         }
         Applying(taken_in)
     }
@@ -279,7 +281,7 @@ impl Node {
     pub fn drain(&self, grace: Duration) {
         let until = self.clock.now().time.after(grace);
         for worker in &self.workers {
-            let _gone = worker.send(Command::Drain { until });
+            worker.send(Command::Drain { until });
         }
     }
 
@@ -294,7 +296,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         for worker in &self.workers {
-            let _gone = worker.send(Command::Stop);
+            worker.send(Command::Stop);
         }
         for thread in self.threads.drain(..) {
             let _panicked = thread.join();

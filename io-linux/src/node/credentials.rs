@@ -9,10 +9,9 @@ use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, TrustB
 use culvert_core::time::WallTime;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::Clock;
-use crate::worker::Command;
+use crate::driver::{Command, Commands};
 
 /// What a source hands out for one identity.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ pub(crate) struct Service {
     pub(crate) source: Box<dyn CredentialSource>,
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
-    pub(crate) workers: Vec<UnboundedSender<Command>>,
+    pub(crate) workers: Vec<Commands>,
     pub(crate) on_fault: OnCredentialFault,
 }
 
@@ -151,7 +150,7 @@ impl Service {
 
     fn send(&self, worker: usize, id: &SpiffeId, outcome: Result<Arc<Credential>, IdentityFault>) {
         if let Some(worker) = self.workers.get(worker) {
-            let _gone = worker.send(Command::Credential { id: id.clone(), outcome });
+            worker.send(Command::Credential { id: id.clone(), outcome });
         }
     }
 }
