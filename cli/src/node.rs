@@ -132,7 +132,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             );
         }),
     };
-    culvert_tokio::start(config, snapshot.clone()).map_err(|error| {
+    settings.runtime.start(config, snapshot.clone()).map_err(|error| {
         Failure::from_error(&error)
             .hint("is another node running here? Its listeners are 15001, 15006 and 15008")
     })

@@ -5,7 +5,7 @@
 mod listener;
 mod stream;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -40,19 +40,7 @@ impl Runtime for Tokio {
     type Listener = TokioListener;
 
     fn run(start: impl FnOnce(Tokio) -> Driver<Tokio>) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let _in_runtime = runtime.enter();
-        let driver = start(Tokio(()));
-        let turning =
-            Turning { driver, sleep: Box::pin(sleep(Duration::from_secs(3600))), sleeps_until: None };
-        // The driver bounds its own turns; tokio's budget would only make readiness lie.
-        let turning = tokio::task::unconstrained(turning);
-        // A task of its own: what `block_on` polls itself is woken through an eventfd, two system calls for each wake,
-        // even on this thread.
-        match runtime.block_on(runtime.spawn(turning)).map_err(tokio::task::JoinError::try_into_panic) {
-            Err(Ok(panic)) => resume_unwind(panic),
-            Ok(()) | Err(Err(_)) => Ok(()),
-        }
+        drive(start)
     }
 
     fn stream(&mut self, socket: OwnedFd, token: &Arc<Token>) -> io::Result<TokioStream> {
@@ -64,14 +52,40 @@ impl Runtime for Tokio {
     }
 }
 
-/// A driver as a future that ends with it.
-struct Turning {
-    driver: Driver<Tokio>,
+/// Makes a runtime on this thread, gives it to `start`, and turns the driver that `start` returns until it has stopped: what
+/// [`Runtime::run`] is, for a runtime that wraps this one, to count or to disturb what it does.
+///
+/// # Errors
+/// The runtime cannot be made.
+pub fn drive<R>(start: impl FnOnce(Tokio) -> Driver<R>) -> io::Result<()>
+where
+    R: Runtime + Send,
+    R::Stream: Send,
+    R::Listener: Send,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let _in_runtime = runtime.enter();
+    let driver = start(Tokio(()));
+    let mut turning =
+        Turning { driver, sleep: Box::pin(sleep(Duration::from_secs(3600))), sleeps_until: None };
+    // The driver bounds its own turns; tokio's budget would only make readiness lie.
+    let turning = tokio::task::unconstrained(poll_fn(move |cx| turning.poll(cx)));
+    // A task of its own: what `block_on` polls itself is woken through an eventfd, two system calls for each wake,
+    // even on this thread.
+    match runtime.block_on(runtime.spawn(turning)).map_err(tokio::task::JoinError::try_into_panic) {
+        Err(Ok(panic)) => resume_unwind(panic),
+        Ok(()) | Err(Err(_)) => Ok(()),
+    }
+}
+
+/// A driver and when it wants to be woken.
+struct Turning<R: Runtime> {
+    driver: Driver<R>,
     sleep: Pin<Box<Sleep>>,
     sleeps_until: Option<Time>,
 }
 
-impl Turning {
+impl<R: Runtime> Turning<R> {
     /// Whether the time has come; if not, the task is woken once it has.
     fn has_come(&mut self, cx: &mut Context<'_>, at: Time) -> bool {
         if self.sleeps_until != Some(at) {
@@ -89,12 +103,9 @@ impl Turning {
         }
         false
     }
-}
 
-impl Future for Turning {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Turns the driver until it has nothing to do, or has stopped.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.driver.turn(cx.waker()) {
                 Turn::Stopped => return Poll::Ready(()),
