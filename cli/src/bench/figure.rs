@@ -191,7 +191,7 @@ impl Results {
             let _written = write!(text, " {:>9}", path.label());
         }
         for (one, other) in &comparisons {
-            let _written = write!(text, " {:>13}", format!("{} to {}", one.label(), other.label()));
+            let _written = write!(text, " {:>15}", format!("{} to {}", one.label(), other.label()));
         }
         text.push('\n');
         let measured = |figure: &Figure| self.values.keys().any(|(known, _)| known == figure);
@@ -205,7 +205,7 @@ impl Results {
             for (one, other) in &comparisons {
                 let ratio = self.ratio(figure, *one, *other);
                 let times = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2} x"));
-                let _written = write!(text, " {times:>13}");
+                let _written = write!(text, " {times:>15}");
             }
             text.push('\n');
         }
@@ -271,7 +271,7 @@ mod tests {
         let results = results();
         let table = results.table();
         assert!(table.lines().all(|line| line.len() == table.lines().next().unwrap().len()), "{table}");
-        assert!(table.contains("20.0      6.00      9.00      3.00        0.30 x        2.00 x"), "{table}");
+        assert!(table.contains("20.0      6.00      9.00      3.00          0.30 x          2.00 x"), "{table}");
         assert!(table.contains("mio to tokio"), "{table}");
         let json = results.json();
         // The table leaves out what was not measured.
