@@ -271,7 +271,10 @@ mod tests {
         let results = results();
         let table = results.table();
         assert!(table.lines().all(|line| line.len() == table.lines().next().unwrap().len()), "{table}");
-        assert!(table.contains("20.0      6.00      9.00      3.00          0.30 x          2.00 x"), "{table}");
+        assert!(
+            table.contains("20.0      6.00      9.00      3.00          0.30 x          2.00 x"),
+            "{table}"
+        );
         assert!(table.contains("mio to tokio"), "{table}");
         let json = results.json();
         // The table leaves out what was not measured.
