@@ -35,14 +35,13 @@ impl MioListener {
 impl Listen for MioListener {
     fn poll_accept(&mut self) -> Result<Option<(OwnedFd, SocketAddr)>, AcceptError> {
         let ready = &self.place.readiness().read;
-        if !ready.is_ready() {
-            return Ok(None);
-        }
-        let taken = accept(&self.listener)?;
-        if taken.is_none() {
+        while ready.poll() {
+            if let Some(taken) = accept(&self.listener)? {
+                return Ok(Some(taken));
+            }
             ready.block();
         }
-        Ok(taken)
+        Ok(None)
     }
 }
 

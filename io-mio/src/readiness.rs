@@ -29,20 +29,29 @@ pub(crate) struct Side {
     ready: Cell<bool>,
     /// The side has ended or broken: that stays so, and a system call tells more.
     ended: Cell<bool>,
+    /// The driver was told to wait: it is woken once.
+    awaited: Cell<bool>,
 }
 
 impl Side {
-    pub(crate) fn is_ready(&self) -> bool {
-        self.ready.get() || self.ended.get()
+    /// Whether a system call is worth a try. Where not, the driver is woken once it is.
+    pub(crate) fn poll(&self) -> bool {
+        let ready = self.ready.get() || self.ended.get();
+        if !ready {
+            self.awaited.set(true);
+        }
+        ready
     }
 
     pub(crate) fn block(&self) {
         self.ready.set(false);
     }
 
-    fn note(&self, ready: bool, ended: bool) {
+    /// Notes an event; says whether somebody waits for it.
+    fn note(&self, ready: bool, ended: bool) -> bool {
         self.ready.set(self.ready.get() || ready);
         self.ended.set(self.ended.get() || ended);
+        (ready || ended) && self.awaited.replace(false)
     }
 }
 
@@ -92,9 +101,11 @@ impl Sources {
     pub(crate) fn note(&self, event: &Event) {
         let places = self.places.borrow();
         let Some(Some((readiness, token))) = places.taken.get(event.token().0) else { return };
-        readiness.read.note(event.is_readable(), event.is_read_closed() || event.is_error());
-        readiness.write.note(event.is_writable(), event.is_write_closed() || event.is_error());
-        token.wake_by_ref();
+        let read = readiness.read.note(event.is_readable(), event.is_read_closed() || event.is_error());
+        let write = readiness.write.note(event.is_writable(), event.is_write_closed() || event.is_error());
+        if read || write {
+            token.wake_by_ref();
+        }
     }
 }
 

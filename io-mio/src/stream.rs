@@ -31,7 +31,7 @@ impl MioStream {
 ///
 /// One that did less than was asked found the end of what there is: the kernel tells when there is more.
 fn attempt(side: &Side, wanted: usize, call: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
-    if !side.is_ready() {
+    if !side.poll() {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     let outcome = call();
@@ -68,11 +68,11 @@ impl Socket for MioStream {
 
 impl Stream for MioStream {
     fn poll_readable(&mut self) -> bool {
-        self.place.readiness().read.is_ready()
+        self.place.readiness().read.poll()
     }
 
     fn poll_writable(&mut self) -> bool {
-        self.place.readiness().write.is_ready()
+        self.place.readiness().write.poll()
     }
 
     fn read_would_block(&mut self) {

@@ -25,7 +25,8 @@ pub struct SmolStream {
 impl SmolStream {
     pub(crate) fn new(socket: OwnedFd, token: &Arc<Token>) -> io::Result<SmolStream> {
         let stream = Async::new_nonblocking(TcpStream::from(socket))?;
-        Ok(SmolStream { stream, waker: Waker::from(token.clone()), readable: false, writable: false })
+        // Whoever connects mostly has something to say: a read that finds it there saves the question.
+        Ok(SmolStream { stream, waker: Waker::from(token.clone()), readable: true, writable: false })
     }
 }
 
