@@ -156,7 +156,7 @@ impl Driver {
             stopped: false,
         };
         for pod in &driver.pods {
-            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone() };
+            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone(), consumer: false };
             driver.engine.handle_input(now, added);
         }
         if let Some(until) = draining {

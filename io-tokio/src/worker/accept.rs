@@ -95,7 +95,7 @@ impl Driver {
         }
         let original = match (listener.target, listener.kind) {
             (Some(target), _) => Some(target),
-            (None, Listener::InboundHbone) => None,
+            (None, Listener::Consumer | Listener::InboundHbone) => None,
             (None, Listener::Outbound | Listener::InboundPlaintext) => {
                 redirected_from(&stream, listener.address)
             }
