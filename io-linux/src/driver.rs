@@ -206,7 +206,7 @@ impl<R: Runtime> Driver<R> {
             stopped: false,
         };
         for pod in &driver.pods {
-            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone() };
+            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone(), consumer: false };
             driver.engine.handle_input(now, added);
         }
         if let Some(until) = draining {

@@ -88,7 +88,7 @@ impl<R: Runtime> Driver<R> {
         }
         let original = match (listener.target, listener.kind) {
             (Some(target), _) => Some(target),
-            (None, Listener::InboundHbone) => None,
+            (None, Listener::Consumer | Listener::InboundHbone) => None,
             (None, Listener::Outbound | Listener::InboundPlaintext) => {
                 redirected_from(&socket, listener.address)
             }

@@ -44,6 +44,10 @@ impl<R: Runtime> Driver<R> {
                         }
                     }
                 }
+                // No pod of this driver says that its application is in the process.
+                Output::Deliver { socket, .. } => {
+                    self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::Refused });
+                }
                 Output::Join { a, b } => self.join(now, a, b),
                 Output::NeedCredential(id) => {
                     let _gone = self.requests.send(Request::Need { id, worker: self.number });
