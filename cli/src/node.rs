@@ -175,6 +175,7 @@ fn here(
         address: if forwards.is_empty() { None } else { address },
         ports,
         forwards,
+        consumer: None,
     })
 }
 
@@ -189,6 +190,7 @@ fn in_namespace(workload: &WorkloadName, netns: &Path) -> Result<PodConfig, Fail
         address: None,
         ports: Ports::default(),
         forwards: Vec::new(),
+        consumer: None,
     })
 }
 
