@@ -1,5 +1,6 @@
 //! Culvert's core: every decision of the node proxy as a deterministic state machine, without I/O.
 #![forbid(unsafe_code)]
+#![deny(missing_docs)]
 
 /// Does what is wrong where the process has this bug: a statement, or another value for a variable.
 #[cfg(culvert_bugs)]
