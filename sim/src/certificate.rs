@@ -154,7 +154,7 @@ impl Authority {
         let key = PrivateKey::from_seed(&seed.child("key"));
         let serial = seed.child("serial").draws().next_u64();
         let template = Template { serial, ..Template::svid(id, not_before, not_after) };
-        let chain = vec![self.certify(&template, key.public())];
+        let chain = vec![self.certify(&template, key.public()).to_vec()];
         let issued = Issued { id: id.clone(), chain, bundle: self.bundle.clone(), generation };
         Credential::new(issued, Arc::new(key), not_before).map(Arc::new)
     }

@@ -173,7 +173,8 @@ impl Service {
         let bundle = TrustBundle::empty()
             .with_roots(id.trust_domain(), &material.roots)
             .map_err(|error| format!("the trust bundle: {error}"))?;
-        let issued = Issued { id: id.clone(), chain: material.chain, bundle: Arc::new(bundle), generation };
+        let chain = material.chain.iter().map(|certificate| certificate.to_vec()).collect();
+        let issued = Issued { id: id.clone(), chain, bundle: Arc::new(bundle), generation };
         Credential::from_der(issued, material.key, &self.crypto, self.wall())
             .map(Arc::new)
             .map_err(|error| error.to_string())
