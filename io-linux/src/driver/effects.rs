@@ -1,21 +1,21 @@
 //! What the engine asks for: dial, interest, finish, close; and the pumping of sockets that follows.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
 
 use culvert_core::engine::boundary::{CloseMode, Input, Output, PodId, SocketId};
 use culvert_core::engine::pump::{Budget, pump};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Now;
-use culvert_linux::socket::{DialError, DialOptions, dial, finish_on_close, shutdown_write, take_error};
-use tokio::net::TcpStream;
 
 use super::accept::canonical;
-use super::{Driver, linger};
-use crate::credentials::Request;
+use super::{Driver, Runtime, Stream};
+use crate::consumer::{self, Connection};
 use crate::node::OriginalSource;
+use crate::node::credentials::Request;
+use crate::socket::{DialError, DialOptions, connected, dial, finish_on_close};
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
@@ -29,7 +29,7 @@ pub(super) struct Dial {
     source: Option<IpAddr>,
 }
 
-impl Driver {
+impl<R: Runtime> Driver<R> {
     /// Does what the engine decided, until it has nothing more to say.
     pub(super) fn perform(&mut self, now: Now) {
         while let Some(output) = self.engine.poll_output() {
@@ -45,9 +45,16 @@ impl Driver {
                         }
                     }
                 }
-                // No pod of this driver says that its application is in the process.
-                Output::Deliver { socket, .. } => {
-                    self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::Refused });
+                Output::Deliver { socket, pod, peer, source, target, address } => {
+                    let (ours, theirs) = consumer::connection();
+                    let connection = Connection::delivered(theirs, peer, source, target);
+                    let backlog = self.pods.iter().find(|p| p.id == pod).and_then(|p| p.consumer.as_ref());
+                    if backlog.is_some_and(|backlog| backlog.offer(connection)) {
+                        self.table.insert_memory(socket, ours);
+                        self.engine.handle_input(now, Input::Connected { socket, local: address });
+                    } else {
+                        self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::Refused });
+                    }
                 }
                 Output::Join { a, b } => self.join(now, a, b),
                 Output::NeedCredential(id) => {
@@ -55,7 +62,7 @@ impl Driver {
                 }
                 Output::Finish { socket } => {
                     if let Some(entry) = self.table.get(socket) {
-                        let _gone = shutdown_write(&entry.stream.0);
+                        entry.stream.finish();
                     }
                 }
                 Output::Close { socket, mode } => self.close(socket, mode),
@@ -73,12 +80,11 @@ impl Driver {
     pub(super) fn connect(&mut self, now: Now, wanted: Dial, tries: usize) {
         let Dial { socket, pod, target, source } = wanted;
         let outcome = self.dial(pod, target, source).and_then(|fd| {
-            let stream = std::net::TcpStream::from(fd);
-            TcpStream::from_std(stream).map_err(|error| IoFault::from_error(&error))
+            let inserted = self.table.insert(&mut self.runtime, socket, fd, true);
+            inserted.map_err(|error| IoFault::from_error(&error))
         });
         match outcome {
-            Ok(stream) => {
-                self.table.insert(socket, stream, true);
+            Ok(()) => {
                 if let Some(entry) = self.table.get(socket) {
                     entry.token.push();
                 }
@@ -125,10 +131,18 @@ impl Driver {
         }
         match mode {
             CloseMode::Abort => return,
-            CloseMode::Discard => return linger::close(entry.stream.0),
+            CloseMode::Discard => {
+                let now = self.clock.now().time;
+                if let Some(socket) = entry.stream.into_socket() {
+                    self.lingering.close(now, socket);
+                }
+                return;
+            }
             CloseMode::Graceful => {}
         }
-        let _gone = finish_on_close(&entry.stream.0);
+        if let Some(socket) = entry.stream.descriptor() {
+            let _gone = finish_on_close(socket);
+        }
     }
 
     /// A socket may have become readable or writable, or the engine's interest has changed.
@@ -150,10 +164,8 @@ impl Driver {
             if readiness.more {
                 return entry.token.push();
             }
-            let mut cx = Context::from_waker(&entry.waker);
-            let stream = &entry.stream.0;
-            let again = (readiness.read_blocked && stream.poll_read_ready(&mut cx).is_ready())
-                || (readiness.write_blocked && stream.poll_write_ready(&mut cx).is_ready());
+            let again = (readiness.read_blocked && entry.stream.poll_readable())
+                || (readiness.write_blocked && entry.stream.poll_writable());
             if !again {
                 return;
             }
@@ -162,26 +174,29 @@ impl Driver {
 
     fn connect_ready(&mut self, now: Now, id: SocketId) {
         let Some(entry) = self.table.get(id) else { return };
-        let mut cx = Context::from_waker(&entry.waker);
-        match entry.stream.0.poll_write_ready(&mut cx) {
-            Poll::Pending => return,
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => return self.dial_failed(now, id, IoFault::from_error(&error)),
+        let Some(stream) = entry.stream.kernel() else { return };
+        if !stream.poll_writable() {
+            return;
         }
-        match take_error(&entry.stream.0) {
-            Ok(None) => match entry.stream.0.peer_addr().and_then(|_| entry.stream.0.local_addr()) {
-                Ok(local) => {
-                    entry.connecting = false;
+        match connected(&*stream) {
+            // A runtime may wake too often.
+            Ok(None) => {
+                stream.write_would_block();
+                if stream.poll_writable() {
                     entry.token.push();
-                    self.engine.handle_input(now, Input::Connected { socket: id, local: canonical(local) });
                 }
-                Err(error) => self.dial_failed(now, id, IoFault::from_error(&error)),
-            },
-            Ok(Some(error)) | Err(error) => self.dial_failed(now, id, IoFault::from_error(&error)),
+            }
+            Ok(Some(local)) => {
+                entry.connecting = false;
+                entry.token.push();
+                self.engine.handle_input(now, Input::Connected { socket: id, local: canonical(local) });
+            }
+            Err(error) => self.broke(now, id, &error),
         }
     }
 
-    fn dial_failed(&mut self, now: Now, id: SocketId, fault: IoFault) {
-        self.engine.handle_input(now, Input::Failed { socket: id, fault });
+    /// The kernel says that a socket is of no more use.
+    pub(super) fn broke(&mut self, now: Now, socket: SocketId, error: &io::Error) {
+        self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::from_error(error) });
     }
 }

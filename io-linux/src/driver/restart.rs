@@ -3,19 +3,18 @@
 
 use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::TryRecvError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use culvert_core::mesh::Snapshot;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
-use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{Command, Driver, PodSockets, Worker};
+use super::{Command, Driver, Inbox, PodSockets, Runtime, Sleeper, Worker};
 
 /// The pause before a worker begins anew that had not lived long; doubled up to the last.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -28,7 +27,7 @@ const LONG: Duration = Duration::from_secs(10);
 pub(super) struct Standing(Arc<Mutex<State>>);
 
 struct State {
-    inbox: UnboundedReceiver<Command>,
+    inbox: Inbox,
     snapshot: Arc<Snapshot>,
     pods: Arc<[PodSockets]>,
     draining: Option<Time>,
@@ -46,20 +45,29 @@ impl Standing {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next command. What it changes for good is remembered before anybody acts on it.
-    pub(super) fn poll_command(&self, cx: &mut Context<'_>) -> Poll<Option<Command>> {
+    pub(super) fn sleeper(&self) -> Arc<Sleeper> {
+        self.state().inbox.sleeper.clone()
+    }
+
+    /// The next command, if there is one. What it changes for good is remembered before anybody acts on it.
+    pub(super) fn next_command(&self) -> Option<Command> {
         let mut state = self.state();
-        let command = state.inbox.poll_recv(cx);
+        let command = match state.inbox.queue.try_recv() {
+            Ok(command) => command,
+            Err(TryRecvError::Empty) => return None,
+            // Nobody can tell this worker anything any more.
+            Err(TryRecvError::Disconnected) => return Some(Command::Stop),
+        };
         match &command {
-            Poll::Ready(Some(Command::Apply { snapshot, .. })) => state.snapshot = snapshot.clone(),
-            Poll::Ready(Some(Command::Drain { until })) => {
+            Command::Apply { snapshot, .. } => state.snapshot = snapshot.clone(),
+            Command::Drain { until } => {
                 state.draining = Some(*until);
                 // The last worker that lets go of the listeners closes them.
                 state.pods = Arc::default();
             }
-            Poll::Ready(Some(Command::Credential { .. } | Command::Stop) | None) | Poll::Pending => {}
+            Command::Credential { .. } | Command::Open { .. } | Command::Stop => {}
         }
-        command
+        Some(command)
     }
 
     fn beginning(&self) -> io::Result<Beginning> {
@@ -74,7 +82,7 @@ impl Standing {
 
 impl Worker {
     /// Runs until told to stop or drained, however often it has to begin anew.
-    pub(crate) fn run(mut self, inbox: UnboundedReceiver<Command>) {
+    pub(crate) fn run<R: Runtime>(mut self, inbox: Inbox) {
         let standing = Standing(Arc::new(Mutex::new(State {
             inbox,
             snapshot: self.snapshot.clone(),
@@ -84,7 +92,7 @@ impl Worker {
         let mut pause = PAUSE_MIN;
         for life in 0.. {
             let begun = Instant::now();
-            let why = match catch_unwind(AssertUnwindSafe(|| self.live(life, &standing))) {
+            let why = match catch_unwind(AssertUnwindSafe(|| self.live::<R>(life, &standing))) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => format!("cannot begin: {error}"),
                 Err(panic) => words(panic.as_ref()),
@@ -104,24 +112,14 @@ impl Worker {
 
     /// Runs one driver to its end. However it ends, all of its sockets are closed when this returns: those that the engine had
     /// not closed are reset, see `SocketTable::insert`.
-    fn live(&self, life: u64, standing: &Standing) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    fn live<R: Runtime>(&self, life: u64, standing: &Standing) -> io::Result<()> {
         let beginning = standing.beginning()?;
         let mut engine = self.engine.clone();
         if life > 0 {
             // What was drawn before is not drawn again.
             engine.seed = engine.seed.child(&format!("life-{life}"));
         }
-        let _in_runtime = runtime.enter();
-        let driver = Driver::new(self, engine, beginning, standing.clone());
-        // The driver bounds its own turns; tokio's budget would only make readiness lie.
-        let driver = tokio::task::unconstrained(driver);
-        // A task of its own: what `block_on` polls itself is woken through an eventfd, two system calls for each wake,
-        // even on this thread.
-        match runtime.block_on(runtime.spawn(driver)).map_err(tokio::task::JoinError::try_into_panic) {
-            Err(Ok(panic)) => resume_unwind(panic),
-            Ok(()) | Err(Err(_)) => Ok(()),
-        }
+        R::run(|runtime| Driver::new(self, runtime, engine, beginning, standing.clone()))
     }
 }
 

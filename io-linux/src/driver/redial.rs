@@ -7,8 +7,8 @@ use culvert_core::engine::boundary::SocketId;
 use culvert_core::fault::IoFault;
 use culvert_core::time::{Now, Time};
 
-use super::Driver;
 use super::effects::Dial;
+use super::{Driver, Runtime};
 
 /// The pauses before each further try; whoever waits for the outcome waits for a second at most.
 const PAUSES: [Duration; 4] = [
@@ -49,7 +49,7 @@ impl Redials {
     }
 }
 
-impl Driver {
+impl<R: Runtime> Driver<R> {
     pub(super) fn redial(&mut self, now: Now) {
         let mut due = Vec::new();
         self.redials.later.retain_mut(|later| {

@@ -1,6 +1,6 @@
 //! The clocks of the operating system, read for engines.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use culvert_core::time::{Now, Time, WallTime};
 
@@ -21,9 +21,10 @@ impl Clock {
         Now { time: Time::from_nanos(nanos), wall: WallTime::from_unix_secs(wall) }
     }
 
-    pub(crate) fn instant(&self, time: Time) -> Instant {
-        // A deadline further away than a century is no deadline to sleep for.
-        let nanos = time.as_nanos().min(100 * 365 * 86_400 * 1_000_000_000);
-        self.start + std::time::Duration::from_nanos(nanos)
+    /// How long it is until `time`; a century at most, which nobody sleeps for.
+    pub(crate) fn until(&self, time: Time) -> Duration {
+        const CENTURY: u64 = 100 * 365 * 86_400 * 1_000_000_000;
+        let left = time.as_nanos().saturating_sub(self.now().time.as_nanos());
+        Duration::from_nanos(left.min(CENTURY))
     }
 }

@@ -1,8 +1,10 @@
 //! A node proxy as a whole: its pods and listeners, its workers, the facts that they share.
 
+pub(crate) mod credentials;
+
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,14 +18,15 @@ use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
-use culvert_linux::netns::Netns;
-use culvert_linux::socket::{ListenOptions, Transparent, listen};
 use rustls::crypto::{CryptoProvider, SecureRandom};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::clock::Clock;
-use crate::credentials::{CredentialSource, OnCredentialFault, Request, Service};
-use crate::worker::{Command, ListenerSpec, PodSockets, Worker};
+use crate::consumer::{self, Backlog, Connection};
+use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
+use crate::netns::Netns;
+use crate::socket::{ListenOptions, Transparent, listen};
+pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
+use credentials::{Request, Service};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,22 @@ pub struct PodConfig {
     pub ports: Ports,
     /// Its fixed targets.
     pub forwards: Vec<Forward>,
+    /// Where connections to it go if its application lives in this process; `None` where they are dialled.
+    pub consumer: Option<Backlog>,
+}
+
+impl PodConfig {
+    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at `address` and port 15008.
+    pub fn in_process(workload: WorkloadRef, address: IpAddr, consumer: Backlog) -> PodConfig {
+        PodConfig {
+            workload,
+            netns: None,
+            address: Some(address),
+            ports: Ports { outbound: None, inbound: None, ..Ports::default() },
+            forwards: Vec::new(),
+            consumer: Some(consumer),
+        }
+    }
 }
 
 /// Told of every event with the number of the worker, on that worker's thread: it must not block.
@@ -129,6 +148,31 @@ pub struct NodeConfig {
     pub on_event: OnEvent,
     /// Told why a credential cannot be had.
     pub on_credential_fault: OnCredentialFault,
+}
+
+impl NodeConfig {
+    /// A node with one worker and defaults for the rest: no mark, no kept source addresses, nobody told of anything.
+    pub fn new(
+        pods: Vec<PodConfig>,
+        crypto: CryptoProvider,
+        credentials: impl CredentialSource,
+    ) -> NodeConfig {
+        NodeConfig {
+            pods,
+            workers: 1,
+            limits: Limits::default(),
+            local: Local::default(),
+            compat: Compat::default(),
+            original_source: OriginalSource::Never,
+            bind_pod_address: false,
+            join: true,
+            mark: None,
+            crypto: Arc::new(crypto),
+            credentials: Box::new(credentials),
+            on_event: Arc::new(|_, _| ()),
+            on_credential_fault: Arc::new(|_, _| ()),
+        }
+    }
 }
 
 /// Why a node did not start.
@@ -166,7 +210,7 @@ impl Applying {
 
 /// A running node proxy. Dropping it ends every connection.
 pub struct Node {
-    workers: Vec<UnboundedSender<Command>>,
+    workers: Vec<Commands>,
     threads: Vec<JoinHandle<()>>,
     credentials: std_mpsc::Sender<Request>,
     credential_thread: Option<JoinHandle<()>>,
@@ -174,11 +218,13 @@ pub struct Node {
     clock: Clock,
     hbone: Vec<SocketAddr>,
     restarts: Arc<AtomicU64>,
+    /// Which worker the next dial of an application in this process goes to.
+    turn: AtomicUsize,
 }
 
 impl Node {
-    /// Opens every listener, then starts the workers. Where one fails nothing is left running.
-    pub fn start(config: NodeConfig, snapshot: Arc<Snapshot>) -> Result<Node, NodeError> {
+    /// Opens every listener, then starts the workers, each on a runtime of its own. Where one fails nothing is left running.
+    pub fn start<R: Runtime>(config: NodeConfig, snapshot: Arc<Snapshot>) -> Result<Node, NodeError> {
         let clock = Clock::new();
         let mut pods = Vec::new();
         let mut hbone = Vec::new();
@@ -186,7 +232,8 @@ impl Node {
             let id = PodId(u32::try_from(index).unwrap_or(u32::MAX));
             let listeners = open_listeners(&pod)?;
             hbone.extend(listeners.iter().filter(|l| l.kind == Listener::InboundHbone).map(|l| l.address));
-            pods.push(PodSockets { id, workload: pod.workload, netns: pod.netns, listeners });
+            let PodConfig { workload, netns, address, consumer, .. } = pod;
+            pods.push(PodSockets { id, workload, netns, address, consumer, listeners });
         }
         let pods: Arc<[PodSockets]> = pods.into();
         let seed = seed(config.crypto.secure_random)?;
@@ -200,9 +247,10 @@ impl Node {
             clock,
             hbone,
             restarts: Arc::default(),
+            turn: AtomicUsize::new(0),
         };
         for number in 0..config.workers.max(1) {
-            let (commands, inbox) = unbounded_channel();
+            let (orders, inbox) = commands();
             let engine = Config {
                 limits: config.limits.clone(),
                 crypto: config.crypto.clone(),
@@ -227,9 +275,9 @@ impl Node {
             };
             let thread = std::thread::Builder::new()
                 .name(format!("culvert-{number}"))
-                .spawn(move || worker.run(inbox))
+                .spawn(move || worker.run::<R>(inbox))
                 .map_err(NodeError::Worker)?;
-            node.workers.push(commands);
+            node.workers.push(orders);
             node.threads.push(thread);
         }
         let service = Service {
@@ -252,6 +300,19 @@ impl Node {
         &self.hbone
     }
 
+    /// Dials `target` as the application of the pod that was given as number `pod`. It goes the way of what other applications of
+    /// the pod dial: by policy, through a tunnel where the target has one. A dial that fails resets the connection; the
+    /// node's events say why.
+    pub fn connect(&self, pod: usize, target: SocketAddr) -> Connection {
+        let (ours, theirs) = consumer::connection();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let pod = PodId(u32::try_from(pod).unwrap_or(u32::MAX));
+        if let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) {
+            worker.send(Command::Open { pod, target, end: ours });
+        }
+        Connection::opened(theirs, target)
+    }
+
     /// How often a worker was lost to a panic and has begun anew; each time is an [`Event::WorkerRestarted`].
     pub fn restarts(&self) -> u64 {
         self.restarts.load(Ordering::Relaxed)
@@ -270,7 +331,7 @@ impl Node {
         let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
-            let _gone = worker.send(Command::Apply { snapshot, changed, in_force });
+            worker.send(Command::Apply { snapshot, changed, in_force });
         }
         Applying(taken_in)
     }
@@ -279,7 +340,7 @@ impl Node {
     pub fn drain(&self, grace: Duration) {
         let until = self.clock.now().time.after(grace);
         for worker in &self.workers {
-            let _gone = worker.send(Command::Drain { until });
+            worker.send(Command::Drain { until });
         }
     }
 
@@ -294,7 +355,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         for worker in &self.workers {
-            let _gone = worker.send(Command::Stop);
+            worker.send(Command::Stop);
         }
         for thread in self.threads.drain(..) {
             let _panicked = thread.join();

@@ -1,17 +1,12 @@
 //! Joined pairs: relayed in the kernel by splice. The engine is told what moved and what ended, and decides what follows.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::task::{Context, Poll};
 
 use culvert_core::engine::boundary::{Input, SocketId};
-use culvert_core::fault::IoFault;
 use culvert_core::time::Now;
-use culvert_linux::splice::{Direction, PipePool, SpliceError, SplicePair, Step};
-use tokio::io::Interest;
 
-use super::Driver;
-use super::table::Entry;
+use super::{Driver, Runtime, Stream};
+use crate::splice::{Direction, PipePool, SpliceError, SplicePair, Step};
 
 /// Pipes kept for the next bytes of any pair.
 const PIPES_KEPT: usize = 64;
@@ -60,7 +55,7 @@ impl Joints {
     }
 }
 
-impl Driver {
+impl<R: Runtime> Driver<R> {
     pub(super) fn join(&mut self, now: Now, a: SocketId, b: SocketId) {
         for (one, other) in [(a, b), (b, a)] {
             if let Some(entry) = self.table.get(one) {
@@ -119,7 +114,7 @@ impl Driver {
             if news > 0 {
                 self.engine.handle_input(now, Input::Moved { from, to, len: news });
             }
-            let blocked = match outcome {
+            let ready = match outcome {
                 Ok(Step::Finished) => {
                     if ended {
                         self.engine.handle_input(now, Input::ReadEnd { socket: from });
@@ -132,8 +127,18 @@ impl Driver {
                     }
                     return;
                 }
-                Ok(Step::BlockedOnRead) => self.table.get(from).map(|entry| blocked_on_read(entry)),
-                Ok(Step::BlockedOnWrite) => self.table.get(to).map(|entry| blocked_on_write(entry)),
+                Ok(Step::BlockedOnRead) => self.table.get(from).map(|entry| {
+                    entry.stream.kernel().is_some_and(|stream| {
+                        stream.read_would_block();
+                        stream.poll_readable()
+                    })
+                }),
+                Ok(Step::BlockedOnWrite) => self.table.get(to).map(|entry| {
+                    entry.stream.kernel().is_some_and(|stream| {
+                        stream.write_would_block();
+                        stream.poll_writable()
+                    })
+                }),
                 // What the other direction has in its pipe must arrive first: parted, it would be lost in mid-stream. Its
                 // target's readiness brings the pair here again.
                 Err(SpliceError::NoPipe(_)) if joint.held() > 0 => {
@@ -144,14 +149,10 @@ impl Driver {
                 Err(SpliceError::Source(error)) => return self.broke(now, from, &error),
                 Err(SpliceError::Target(error)) => return self.broke(now, to, &error),
             };
-            if blocked != Some(false) {
+            if ready != Some(true) {
                 return;
             }
         }
-    }
-
-    fn broke(&mut self, now: Now, socket: SocketId, error: &io::Error) {
-        self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::from_error(error) });
     }
 
     /// No pipe to be had: the engine relays through its buffers from here on.
@@ -166,17 +167,4 @@ impl Driver {
         }
         self.engine.handle_input(now, Input::Parted { a, b });
     }
-}
-
-/// Waits until the socket is readable; false where it has become so meanwhile.
-fn blocked_on_read(entry: &Entry) -> bool {
-    // The kernel said that it would block, behind tokio's back: this lets tokio know.
-    let _cleared = entry.stream.0.try_io::<()>(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
-    matches!(entry.stream.0.poll_read_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
-}
-
-/// Waits until the socket is writable; false where it has become so meanwhile.
-fn blocked_on_write(entry: &Entry) -> bool {
-    let _cleared = entry.stream.0.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
-    matches!(entry.stream.0.poll_write_ready(&mut Context::from_waker(&entry.waker)), Poll::Pending)
 }

@@ -1,36 +1,46 @@
-//! A worker: one thread, one engine, its sockets, driven by one future on a single-threaded tokio runtime.
+//! A worker: one thread, one engine, its sockets. What is the same on every runtime stands here once; a [`Runtime`] adds
+//! readiness and a timer.
+//!
+//! A driver makes no decision: it reads the clock, moves bytes with [`culvert_core::engine::pump`], and does what the engine's
+//! outputs say.
 
 mod accept;
+mod carrier;
 mod effects;
 mod joined;
 mod linger;
+mod ready;
 mod redial;
 mod restart;
+mod runtime;
 mod table;
 
-use std::future::Future;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
-use std::task::{Context, Poll};
+use std::task::Waker;
 
 use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
-use culvert_linux::netns::Netns;
-use tokio::time::Sleep;
 
 use crate::clock::Clock;
-use crate::credentials::Request;
+use crate::consumer::{Backlog, End};
+use crate::netns::Netns;
+use crate::node::credentials::Request;
 use crate::node::{OnEvent, OriginalSource};
-use crate::ready::ReadyQueue;
 use accept::ListenerEntry;
 use joined::Joints;
+use linger::Lingering;
+use ready::ReadyQueue;
+pub(crate) use ready::Sleeper;
+pub use ready::Token;
 use redial::Redials;
 use restart::{Beginning, Standing};
+pub use runtime::{Listen, Runtime, Stream};
 use table::SocketTable;
 
 /// What a node tells its workers.
@@ -48,7 +58,42 @@ pub(crate) enum Command {
     Drain {
         until: Time,
     },
+    /// An application in this process dials.
+    Open {
+        pod: PodId,
+        target: SocketAddr,
+        end: End,
+    },
     Stop,
+}
+
+/// Where a node's commands for one worker go.
+#[derive(Clone)]
+pub(crate) struct Commands {
+    queue: std_mpsc::Sender<Command>,
+    sleeper: Arc<Sleeper>,
+}
+
+/// Where a worker finds its commands.
+pub(crate) struct Inbox {
+    queue: std_mpsc::Receiver<Command>,
+    sleeper: Arc<Sleeper>,
+}
+
+/// A way for commands from a node to a worker.
+pub(crate) fn commands() -> (Commands, Inbox) {
+    let (sender, receiver) = std_mpsc::channel();
+    let sleeper = Arc::<Sleeper>::default();
+    (Commands { queue: sender, sleeper: sleeper.clone() }, Inbox { queue: receiver, sleeper })
+}
+
+impl Commands {
+    /// Sends a command; it is dropped where the worker has ended.
+    pub(crate) fn send(&self, command: Command) {
+        if self.queue.send(command).is_ok() {
+            self.sleeper.wake();
+        }
+    }
 }
 
 /// A listening socket, shared by the workers.
@@ -77,6 +122,9 @@ pub(crate) struct PodSockets {
     pub(crate) id: PodId,
     pub(crate) workload: WorkloadRef,
     pub(crate) netns: Option<Netns>,
+    pub(crate) address: Option<IpAddr>,
+    /// Where its application takes connections, if that lives in this process.
+    pub(crate) consumer: Option<Backlog>,
     pub(crate) listeners: Vec<ListenerSpec>,
 }
 
@@ -86,6 +134,8 @@ impl PodSockets {
             id: self.id,
             workload: self.workload.clone(),
             netns: self.netns.as_ref().map(Netns::try_clone).transpose()?,
+            address: self.address,
+            consumer: self.consumer.clone(),
             listeners: self.listeners.iter().map(ListenerSpec::try_clone).collect::<std::io::Result<_>>()?,
         })
     }
@@ -110,37 +160,52 @@ pub(crate) struct Worker {
 /// How many sockets are pumped before the runtime looks for new readiness.
 const SOCKETS_PER_TURN: usize = 256;
 
-/// The future that a worker runs.
-struct Driver {
+/// What a driver wants after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Look for new readiness without waiting, then another turn.
+    Again,
+    /// Another turn when the worker's waker is woken, or at this time of [`Driver::until`] at the latest.
+    Wait(Option<Time>),
+    /// The worker has drained or was told to stop: no further turn.
+    Stopped,
+}
+
+/// One engine and its sockets, to be turned by a [`Runtime`].
+pub struct Driver<R: Runtime> {
+    runtime: R,
     number: usize,
     engine: Engine,
     clock: Clock,
     standing: Standing,
+    sleeper: Arc<Sleeper>,
     pods: Vec<PodSockets>,
     mark: Option<u32>,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
     on_event: OnEvent,
     ready: Arc<ReadyQueue>,
-    table: SocketTable,
+    table: SocketTable<R>,
     joints: Joints,
     redials: Redials,
-    listeners: Vec<ListenerEntry>,
-    sleep: Pin<Box<Sleep>>,
-    slept_for: Option<Time>,
+    lingering: Lingering,
+    listeners: Vec<ListenerEntry<R>>,
     stopped: bool,
 }
 
-impl Driver {
-    fn new(worker: &Worker, engine: Config, beginning: Beginning, standing: Standing) -> Driver {
+impl<R: Runtime> Driver<R> {
+    fn new(worker: &Worker, runtime: R, engine: Config, beginning: Beginning, standing: Standing) -> Self {
         let Beginning { snapshot, pods, draining } = beginning;
-        let ready = Arc::new(ReadyQueue::default());
+        let sleeper = standing.sleeper();
+        let ready = Arc::new(ReadyQueue::new(sleeper.clone()));
         let now = worker.clock.now();
         let mut driver = Driver {
+            runtime,
             number: worker.number,
             engine: Engine::new(engine, snapshot, now),
             clock: worker.clock,
             standing,
+            sleeper,
             pods,
             mark: worker.mark,
             original_source: worker.original_source,
@@ -149,14 +214,14 @@ impl Driver {
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
             redials: Redials::default(),
+            lingering: Lingering::default(),
             ready,
             listeners: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep(std::time::Duration::from_secs(3600))),
-            slept_for: None,
             stopped: false,
         };
         for pod in &driver.pods {
-            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone(), consumer: false };
+            let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
+            let added = Input::PodAdded { pod: pod.id, workload, consumer };
             driver.engine.handle_input(now, added);
         }
         if let Some(until) = draining {
@@ -167,22 +232,47 @@ impl Driver {
         driver
     }
 
-    fn take_commands(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(command) = self.standing.poll_command(cx) {
+    /// Does all that there is to do now. `waker` is woken, from any thread, when there is more.
+    pub fn turn(&mut self, waker: &Waker) -> Turn {
+        // Before the queues are looked at: what comes after that look must wake somebody.
+        self.sleeper.set(waker);
+        self.take_commands();
+        if self.stopped {
+            return Turn::Stopped;
+        }
+        self.take_ready();
+        let next = self.take_deadlines();
+        if self.stopped {
+            Turn::Stopped
+        } else if self.ready.is_empty() {
+            Turn::Wait(next)
+        } else {
+            Turn::Again
+        }
+    }
+
+    /// How long it is until `time`; zero where it has come.
+    pub fn until(&self, time: Time) -> std::time::Duration {
+        self.clock.until(time)
+    }
+
+    fn take_commands(&mut self) {
+        while let Some(command) = self.standing.next_command() {
             let now = self.clock.now();
             match command {
-                Some(Command::Apply { snapshot, changed, in_force }) => {
+                Command::Apply { snapshot, changed, in_force } => {
                     self.engine.handle_input(now, Input::Apply { snapshot, changed });
                     drop(in_force);
                 }
-                Some(Command::Credential { id, outcome }) => {
+                Command::Credential { id, outcome } => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
                 }
-                Some(Command::Drain { until }) => {
+                Command::Drain { until } => {
                     self.listeners.clear();
                     self.engine.handle_input(now, Input::Drain { until });
                 }
-                Some(Command::Stop) | None => {
+                Command::Open { pod, target, end } => self.open(now, pod, target, end),
+                Command::Stop => {
                     self.stopped = true;
                     return;
                 }
@@ -205,66 +295,25 @@ impl Driver {
         }
     }
 
-    /// Lets due deadlines fire and sleeps until the next.
-    fn take_deadlines(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut fired = false;
+    /// Lets due deadlines fire and tells the next.
+    fn take_deadlines(&mut self) -> Option<Time> {
         loop {
+            let next = [
+                self.engine.next_deadline().map(|deadline| deadline.at),
+                self.next_listener_retry(),
+                self.redials.next(),
+                self.lingering.next(),
+            ];
+            let at = next.into_iter().flatten().min()?;
             let now = self.clock.now();
-            let retries = self.next_listener_retry().into_iter().chain(self.redials.next());
-            let next =
-                self.engine.next_deadline().map(|deadline| deadline.at).into_iter().chain(retries).min();
-            let Some(at) = next else {
-                self.slept_for = None;
-                return fired;
-            };
-            if at <= now.time {
-                fired = true;
-                self.engine.handle_input(now, Input::Tick);
-                self.retry_listeners(now);
-                self.redial(now);
-                self.perform(now);
-                continue;
+            if at > now.time {
+                return Some(at);
             }
-            if self.slept_for != Some(at) {
-                self.slept_for = Some(at);
-                self.sleep.as_mut().reset(self.clock.instant(at).into());
-            }
-            if self.sleep.as_mut().poll(cx).is_pending() {
-                return fired;
-            }
-            // The timer counts in milliseconds: it may ring a little early for ours.
-            self.slept_for = None;
-            if self.clock.now().time < at {
-                self.sleep
-                    .as_mut()
-                    .reset((self.clock.instant(at) + std::time::Duration::from_millis(1)).into());
-                self.slept_for = Some(at);
-                if self.sleep.as_mut().poll(cx).is_pending() {
-                    return fired;
-                }
-            }
+            self.engine.handle_input(now, Input::Tick);
+            self.retry_listeners(now);
+            self.redial(now);
+            self.lingering.look(now.time);
+            self.perform(now);
         }
-    }
-}
-
-impl Future for Driver {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.ready.set_worker(cx.waker());
-        this.take_commands(cx);
-        if this.stopped {
-            return Poll::Ready(());
-        }
-        this.take_ready();
-        this.take_deadlines(cx);
-        if this.stopped {
-            return Poll::Ready(());
-        }
-        if this.ready.len() > 0 {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
     }
 }

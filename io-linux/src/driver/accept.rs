@@ -1,19 +1,18 @@
 //! Listeners: accept until the kernel has no more, with back-off where it has nothing to give (node.md B9).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use culvert_core::engine::boundary::{Listener, Origin, PodId};
 use culvert_core::time::{Now, Time};
-use culvert_linux::socket::{
-    AcceptError, Keepalive, Original, original_destination, set_keepalive, set_nodelay,
-};
-use tokio::net::{TcpListener, TcpStream};
 
-use super::Driver;
-use crate::ready::Token;
+use super::{Driver, Listen, Runtime, Token};
+use crate::consumer::End;
+use crate::socket::{
+    AcceptError, Keepalive, Original, local_address, original_destination, set_keepalive, set_nodelay,
+};
 
 /// Tokens from here on are listeners'.
 pub(super) const FIRST_TOKEN: usize = 1 << 48;
@@ -23,31 +22,29 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Connections taken from one listener before others have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
-pub(super) struct ListenerEntry {
+pub(super) struct ListenerEntry<R: Runtime> {
     pod: PodId,
     kind: Listener,
     target: Option<SocketAddr>,
     address: SocketAddr,
-    socket: TcpListener,
+    socket: R::Listener,
     token: Arc<Token>,
-    waker: Waker,
     pause: Duration,
     retry: Option<Time>,
 }
 
-impl Driver {
+impl<R: Runtime> Driver<R> {
     pub(super) fn open_listeners(&mut self) {
         for pod in &mut self.pods {
             for spec in pod.listeners.drain(..) {
-                let Ok(socket) = TcpListener::from_std(spec.socket) else { continue };
                 let token = self.ready.token(FIRST_TOKEN + self.listeners.len());
+                let Ok(socket) = self.runtime.listener(spec.socket, &token) else { continue };
                 self.listeners.push(ListenerEntry {
                     pod: pod.id,
                     kind: spec.kind,
                     target: spec.target,
                     address: spec.address,
                     socket,
-                    waker: Waker::from(token.clone()),
                     token,
                     pause: PAUSE_MIN,
                     retry: None,
@@ -62,22 +59,19 @@ impl Driver {
     pub(super) fn accept_ready(&mut self, now: Now, index: usize) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = self.listeners.get_mut(index) else { return };
-            let mut cx = Context::from_waker(&listener.waker);
-            match listener.socket.poll_accept(&mut cx) {
-                Poll::Pending => return,
-                Poll::Ready(Ok((stream, peer))) => {
+            match listener.socket.poll_accept() {
+                Ok(None) => return,
+                Ok(Some((socket, peer))) => {
                     listener.pause = PAUSE_MIN;
-                    self.accepted(now, index, stream, peer);
+                    self.accepted(now, index, socket, peer);
                 }
-                Poll::Ready(Err(error)) => match AcceptError::from(error) {
-                    AcceptError::Transient(_) => {}
-                    AcceptError::Exhausted(_) | AcceptError::Fatal(_) => {
-                        // What is alive goes on; a little later there may be room again.
-                        listener.retry = Some(now.time.after(listener.pause));
-                        listener.pause = (listener.pause * 2).min(PAUSE_MAX);
-                        return;
-                    }
-                },
+                Err(AcceptError::Transient(_)) => {}
+                Err(AcceptError::Exhausted(_) | AcceptError::Fatal(_)) => {
+                    // What is alive goes on; a little later there may be room again.
+                    listener.retry = Some(now.time.after(listener.pause));
+                    listener.pause = (listener.pause * 2).min(PAUSE_MAX);
+                    return;
+                }
             }
         }
         if let Some(listener) = self.listeners.get(index) {
@@ -85,19 +79,19 @@ impl Driver {
         }
     }
 
-    fn accepted(&mut self, now: Now, index: usize, stream: TcpStream, peer: SocketAddr) {
+    fn accepted(&mut self, now: Now, index: usize, socket: OwnedFd, peer: SocketAddr) {
         let Some(listener) = self.listeners.get(index) else { return };
         // The peer may be gone between accept and these calls: that concerns this connection only.
-        let Ok(local) = stream.local_addr() else { return };
-        let _best_effort = set_nodelay(&stream, true);
+        let Ok(local) = local_address(&socket) else { return };
+        let _best_effort = set_nodelay(&socket, true);
         if listener.kind != Listener::InboundHbone {
-            let _best_effort = set_keepalive(&stream, &Keepalive::default());
+            let _best_effort = set_keepalive(&socket, &Keepalive::default());
         }
         let original = match (listener.target, listener.kind) {
             (Some(target), _) => Some(target),
             (None, Listener::Consumer | Listener::InboundHbone) => None,
             (None, Listener::Outbound | Listener::InboundPlaintext) => {
-                redirected_from(&stream, listener.address)
+                redirected_from(&socket, listener.address)
             }
         };
         let origin = Origin {
@@ -108,8 +102,21 @@ impl Driver {
             original,
         };
         let id = self.engine.accept(now, origin);
-        self.table.insert(id, stream, false);
+        if let Err(error) = self.table.insert(&mut self.runtime, id, socket, false) {
+            self.broke(now, id, &error);
+        }
         self.perform(now);
+    }
+
+    /// An application in this process dials: what another of its pod would reach through the redirect.
+    pub(super) fn open(&mut self, now: Now, pod: PodId, target: SocketAddr, end: End) {
+        let address = self.pods.iter().find(|p| p.id == pod).and_then(|p| p.address);
+        let any = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let peer = SocketAddr::new(address.unwrap_or(any), 0);
+        let origin =
+            Origin { pod, listener: Listener::Consumer, peer, local: target, original: Some(target) };
+        let id = self.engine.accept(now, origin);
+        self.table.insert_memory(id, end);
     }
 
     pub(super) fn next_listener_retry(&self) -> Option<Time> {
@@ -128,8 +135,8 @@ impl Driver {
 
 /// Where a redirected connection was headed. One that came to the listener itself was not redirected: the kernel answers
 /// the question for it, too, with the listener's own address.
-fn redirected_from(stream: &TcpStream, listener: SocketAddr) -> Option<SocketAddr> {
-    let address = canonical(match original_destination(stream).ok()? {
+fn redirected_from(socket: impl AsFd, listener: SocketAddr) -> Option<SocketAddr> {
+    let address = canonical(match original_destination(socket).ok()? {
         Original::Redirected(address) | Original::Local(address) => address,
     });
     (address.port() != listener.port()).then_some(address)

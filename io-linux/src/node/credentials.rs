@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, TrustBundle};
 use culvert_core::time::WallTime;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::Clock;
-use crate::worker::Command;
+use crate::driver::{Command, Commands};
 
 /// What a source hands out for one identity.
 #[derive(Debug)]
@@ -25,10 +25,52 @@ pub struct Material {
     pub roots: Vec<CertificateDer<'static>>,
 }
 
+/// Why PEM text holds no credential.
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {why}")]
+pub struct PemError {
+    /// Which of the texts: the chain, the key or the roots.
+    pub part: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Material {
+    /// Takes a credential from PEM text: the chain (leaf first), its private key, and the roots to trust.
+    ///
+    /// # Errors
+    /// A text that is not PEM, or holds nothing of its kind.
+    pub fn from_pem(chain: &[u8], key: &[u8], roots: &[u8]) -> Result<Material, PemError> {
+        let error = |part, error: pem::Error| PemError { part, why: error.to_string() };
+        let certificates = |part, text| {
+            let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
+            match found.map_err(|why| error(part, why))? {
+                none if none.is_empty() => Err(PemError { part, why: "no certificate".to_owned() }),
+                some => Ok(some),
+            }
+        };
+        Ok(Material {
+            chain: certificates("the chain", chain)?,
+            key: PrivateKeyDer::from_pem_slice(key).map_err(|why| error("the key", why))?,
+            roots: certificates("the roots", roots)?,
+        })
+    }
+}
+
 /// Where credentials come from: files, a development CA, later a control plane's CA. Called on a thread that may block.
 pub trait CredentialSource: Send + 'static {
     /// Fetches the credential of one identity, or says in one line why there is none.
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
+}
+
+impl<F, E> CredentialSource for F
+where
+    F: FnMut(&SpiffeId) -> Result<Material, E> + Send + 'static,
+    E: std::fmt::Display,
+{
+    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+        self(id).map_err(|error| error.to_string())
+    }
 }
 
 /// Told why a credential cannot be had, on the thread that fetches.
@@ -53,7 +95,7 @@ pub(crate) struct Service {
     pub(crate) source: Box<dyn CredentialSource>,
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
-    pub(crate) workers: Vec<UnboundedSender<Command>>,
+    pub(crate) workers: Vec<Commands>,
     pub(crate) on_fault: OnCredentialFault,
 }
 
@@ -152,7 +194,24 @@ impl Service {
 
     fn send(&self, worker: usize, id: &SpiffeId, outcome: Result<Arc<Credential>, IdentityFault>) {
         if let Some(worker) = self.workers.get(worker) {
-            let _gone = worker.send(Command::Credential { id: id.clone(), outcome });
+            worker.send(Command::Credential { id: id.clone(), outcome });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_no_pem_is_named() {
+        let chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".as_bytes();
+        let part = |chain, key, roots| Material::from_pem(chain, key, roots).unwrap_err().part;
+        assert_eq!(part(b"", b"", b""), "the chain");
+        assert_eq!(part(chain, b"junk", chain), "the key");
+        let key = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert_eq!(part(chain, key, b"-----BEGIN CERTIFICATE-----\n"), "the roots");
+        let material = Material::from_pem(&chain.repeat(2), key, chain).unwrap();
+        assert_eq!((material.chain.len(), material.roots.len()), (2, 1));
     }
 }
