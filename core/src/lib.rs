@@ -35,3 +35,4 @@ mod slots;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod worklist;

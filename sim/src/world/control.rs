@@ -282,6 +282,9 @@ impl World {
     pub(super) fn notice(&mut self, node: NodeId) {
         let entry = &mut self.nodes[node.0];
         let from = std::mem::replace(&mut entry.noticed, entry.reports.len());
+        if from == entry.noticed {
+            return;
+        }
         let news: Vec<Event> = entry.reports.iter().skip(from).map(|(_, event)| event.clone()).collect();
         let mut opened = false;
         for event in &news {
