@@ -21,6 +21,13 @@ pub(super) struct Credentials {
     entries: BTreeMap<SpiffeId, Entry>,
 }
 
+impl Credentials {
+    /// Whether it is there or asked for.
+    pub(super) fn is_known(&self, id: &SpiffeId) -> bool {
+        self.entries.contains_key(id)
+    }
+}
+
 impl<L: Lies> Engine<L> {
     /// The TLS configuration of an identity; asks for its credential where there is none.
     pub(super) fn credential(&mut self, id: &SpiffeId) -> Option<Arc<TlsIdentity>> {

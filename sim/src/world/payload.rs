@@ -1,5 +1,7 @@
 //! What applications send: the bytes of a stream say which stream they are of, and where in it.
 
+use crate::crypto::sponge::scalar;
+
 /// The first bytes of a stream are its number.
 pub(super) const HEADER: u64 = WORD as u64;
 /// Bytes that are made at once.
@@ -63,7 +65,7 @@ fn word(stream: u64, number: u64) -> [u8; WORD] {
         return stream.to_be_bytes();
     }
     let mixed = ((stream << 40) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93).to_le_bytes()
+    scalar((mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93)).to_le_bytes()
 }
 
 #[cfg(test)]
