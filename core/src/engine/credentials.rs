@@ -89,7 +89,9 @@ impl<L: Lies> Engine<L> {
             Some(Entry::Asked) | None => false,
         };
         match self.tls.vouch(credential, now.wall) {
-            Err(IdentityFault::NotYetValid { .. }) if !has_valid => Ok(()),
+            Err(IdentityFault::NotYetValid { .. }) if !has_valid => {
+                self.tls.vouch_once_begun(credential, now.wall)
+            }
             outcome => outcome,
         }
     }
