@@ -21,10 +21,12 @@ const ROUNDS: usize = 1 << 16;
 impl Mux {
     /// Does all that input, commands and room for output allow. To be called after any of them.
     pub fn drive(&mut self) {
-        let mut due = std::mem::take(&mut self.touched);
-        if !due && self.ready.is_empty() {
+        let mut due = std::mem::take(&mut self.due);
+        if !std::mem::take(&mut self.touched) && !due && self.ready.is_empty() {
             return;
         }
+        // What did not fit in is tried again, since there may be more room by now.
+        due |= self.pipe.is_blocked();
         self.pipe.open(self.config.output_high.saturating_sub(self.output.len()));
         for _ in 0..ROUNDS {
             if std::mem::take(&mut due) {
