@@ -25,9 +25,10 @@ use arbitrary::Unstructured;
 use culvert_core::seed::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::cryptography::Cryptography;
 pub use golden::{Golden, TextError};
 use plan::{Choices, Options, Round};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Shrunk, shrink, shrink_with};
 use stage::Stage;
 pub use story::Line;
 pub use vocabulary::VOCABULARY;
@@ -167,7 +168,12 @@ impl Scenario {
 
     /// Lets it happen. A broken law is caught and told; nothing is printed here, but the process's panic hook is called.
     pub fn run(&self, depth: Depth) -> Outcome {
-        let mut stage = Stage::new(&self.options, depth);
+        self.run_with(&Cryptography::fake(), depth)
+    }
+
+    /// As [`Scenario::run`], with another cryptography than the fake.
+    pub fn run_with(&self, cryptography: &Cryptography, depth: Depth) -> Outcome {
+        let mut stage = Stage::new(&self.options, cryptography, depth);
         let result = catch_unwind(AssertUnwindSafe(|| stage.perform(&self.rounds)));
         let violation = result.err().map(|payload| {
             let text = payload
@@ -183,22 +189,32 @@ impl Scenario {
     /// Runs it twice, which must come to the same (M1). One of sixteen is replayed as well. What breaks a law is run once
     /// more, so that its story can be told.
     pub fn run_twice(&self) -> Outcome {
+        self.run_twice_with(&Cryptography::fake())
+    }
+
+    /// As [`Scenario::run_twice`], with another cryptography than the fake.
+    pub fn run_twice_with(&self, cryptography: &Cryptography) -> Outcome {
         let replays = self.options.seed.is_multiple_of(REPLAYED);
-        let first = self.run(Depth { replays, story: false });
-        let second = self.run(Depth::QUICK);
+        let first = self.run_with(cryptography, Depth { replays, story: false });
+        let second = self.run_with(cryptography, Depth::QUICK);
         if first.violation.is_none() && second.violation.is_none() && first.hash == second.hash {
             return first;
         }
-        self.tell()
+        self.tell_with(cryptography)
     }
 
     /// Runs it with all that is checked, and once more for M1, and tells its story.
     pub fn tell(&self) -> Outcome {
-        let first = self.run(Depth::WHOLE);
+        self.tell_with(&Cryptography::fake())
+    }
+
+    /// As [`Scenario::tell`], with another cryptography than the fake.
+    pub fn tell_with(&self, cryptography: &Cryptography) -> Outcome {
+        let first = self.run_with(cryptography, Depth::WHOLE);
         if first.violation.is_some() {
             return first;
         }
-        let second = self.run(Depth::QUICK);
+        let second = self.run_with(cryptography, Depth::QUICK);
         let differs = || Violation {
             message: format!("M1: one run has the hash {:016x}, the next {:016x}", first.hash, second.hash),
             at: first.simulated,
