@@ -39,6 +39,29 @@ fn a_replay_of_bytes_tells_who_dialled_whom() {
 }
 
 #[test]
+fn with_the_cryptography_of_production_a_world_is_the_same_in_two_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |provider: &str| {
+        let output = sim(dir.path(), &["replay", "17", "--trace", "--provider", provider]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let real = told("real");
+    assert_eq!(told("real"), real);
+    assert!(real.contains("completed"), "{real}");
+    let hash = |text: &str| text.lines().next_back().map(|line| line.get(..21).unwrap().to_owned());
+    assert_ne!(hash(&told("fake")), hash(&real));
+}
+
+#[test]
+fn worlds_with_the_cryptography_of_production_keep_the_laws() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = sim(dir.path(), &["run", "--provider", "real", "--seeds", "20", "--json"]);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["seeds"], &summary["violations"]), (&20.into(), &0.into()), "{summary}");
+}
+
+#[test]
 fn a_file_that_is_no_scenario_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("other.bin"), [VERSION + 1, 2, 3]).unwrap();

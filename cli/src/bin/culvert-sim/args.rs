@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str =
     "Whole engines in simulated worlds that break and heal, and small machines of the core in every state.";
@@ -11,6 +11,7 @@ const ABOUT: &str =
 const EXAMPLES: &str = "\
 Examples:
   culvert sim run --seeds 1000            a thousand random worlds, each twice, on every core
+  culvert sim run --provider real         the same with the cryptography of production
   culvert sim replay 17 --trace           one of them as a timeline
   culvert sim replay broken.bin --trace   the same from bytes in a file, or from a readable scenario (broken.yaml)
   culvert sim shrink 17 --out small.bin   the least of it that still breaks the same law
@@ -47,6 +48,16 @@ pub(crate) enum Command {
     Explore(ExploreArgs),
 }
 
+/// Whose cryptography nodes, attackers and authorities have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// The simulator's, which protects nothing and costs nearly nothing
+    #[default]
+    Fake,
+    /// That of production: aws-lc-rs with P-256 keys
+    Real,
+}
+
 /// Arguments of `culvert sim run`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct RunArgs {
@@ -62,6 +73,9 @@ pub(crate) struct RunArgs {
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim replay`.
@@ -76,6 +90,9 @@ pub(crate) struct ReplayArgs {
     /// Print it as readable text that can be kept (.yaml), instead of what happens
     #[arg(long, conflicts_with = "trace")]
     pub(crate) text: bool,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim shrink`.
@@ -87,6 +104,9 @@ pub(crate) struct ShrinkArgs {
     /// Write the bytes that are left to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim bench`.

@@ -3,6 +3,7 @@
 
 mod args;
 mod campaign;
+mod real;
 mod summary;
 
 use std::fs;
@@ -15,14 +16,17 @@ use std::time::{Duration, Instant};
 
 use culvert::args::{Line, read};
 use culvert::failure::Failure;
+use culvert_sim::cryptography::Cryptography;
 use culvert_sim::explore::{self, Bounds, Known};
 use culvert_sim::idle;
-use culvert_sim::scenario::{Golden, Outcome, Scenario, VOCABULARY, Violation, shrink};
+use culvert_sim::scenario::{Golden, Outcome, Scenario, VOCABULARY, Violation, shrink_with};
 
-use args::{BenchArgs, Command, CommandLine, ExploreArgs, ReplayArgs, RunArgs, ShrinkArgs};
+use args::{BenchArgs, Command, CommandLine, ExploreArgs, Provider, ReplayArgs, RunArgs, ShrinkArgs};
 use campaign::{Campaign, Runs};
 use summary::Summary;
 
+/// With the cryptography of production, one of so many scenarios is measured.
+const REAL: u64 = 5;
 /// Simulated time for which the idle mesh is measured.
 const IDLE: Duration = Duration::from_secs(20_000);
 
@@ -57,8 +61,9 @@ fn run(command: &Command) -> Result<(), Failure> {
 
 fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
     let seeds = args.from..args.from.saturating_add(number(args.seeds));
-    let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice };
-    let summary = campaign.run(tell_failure)?;
+    let cryptography = cryptography(args.provider);
+    let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice, cryptography };
+    let summary = campaign.run(|seed, outcome| tell_failure(seed, args.provider, outcome))?;
     let never_seen = summary.never_seen(VOCABULARY);
     print(&summary, args.json, &never_seen);
     if summary.violations > 0 {
@@ -124,12 +129,8 @@ fn one_machine(name: &str, bounds: Bounds) -> Result<(usize, bool), Failure> {
 }
 
 fn bench(args: &BenchArgs) -> Result<(), Failure> {
-    let campaign = Campaign { seeds: 0..number(args.seeds), jobs: jobs(args.jobs), runs: Runs::Once };
-    let summary = campaign.run(tell_failure)?;
-    print(&summary, args.json, &[]);
-    if summary.violations > 0 {
-        return Err(Failure::new("a law is broken, so the figures mean nothing"));
-    }
+    bench_scenarios(args, Provider::Fake, number(args.seeds))?;
+    bench_scenarios(args, Provider::Real, number(args.seeds).div_ceil(REAL))?;
     let before = campaign::cpu()?;
     let inputs = idle::ring(IDLE);
     let used = campaign::cpu()?.saturating_sub(before).as_secs_f64();
@@ -148,6 +149,24 @@ fn bench(args: &BenchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn bench_scenarios(args: &BenchArgs, provider: Provider, seeds: u64) -> Result<(), Failure> {
+    let campaign = Campaign {
+        seeds: 0..seeds,
+        jobs: jobs(args.jobs),
+        runs: Runs::Once,
+        cryptography: cryptography(provider),
+    };
+    let summary = campaign.run(|seed, outcome| tell_failure(seed, provider, outcome))?;
+    if provider == Provider::Real && !args.json {
+        println!("with the cryptography of production:");
+    }
+    print(&summary, args.json, &[]);
+    if summary.violations > 0 {
+        return Err(Failure::new("a law is broken, so the figures mean nothing"));
+    }
+    Ok(())
+}
+
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let golden = if args.scenario.extension().is_some_and(|suffix| suffix == "yaml") {
         let text = fs::read_to_string(&args.scenario).map_err(|error| unread(&args.scenario, &error))?;
@@ -158,10 +177,10 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         Golden { says: "What happens.".to_owned(), shows: Vec::new(), scenario }
     };
     if args.text {
-        return write_text(&golden);
+        return write_text(&golden, &cryptography(args.provider));
     }
     println!("{}", golden.scenario);
-    let outcome = golden.tell();
+    let outcome = golden.tell_with(&cryptography(args.provider));
     let lines = match (args.trace, &outcome.violation) {
         (true, _) => outcome.story.as_slice(),
         (false, Some(_)) => outcome.last(),
@@ -177,8 +196,8 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
 }
 
 /// Prints a scenario as text that can be kept, with all that it shows.
-fn write_text(golden: &Golden) -> Result<(), Failure> {
-    let shows = golden.tell().seen.into_iter().map(str::to_owned).collect();
+fn write_text(golden: &Golden, cryptography: &Cryptography) -> Result<(), Failure> {
+    let shows = golden.tell_with(cryptography).seen.into_iter().map(str::to_owned).collect();
     let golden = Golden { shows, ..golden.clone() };
     let text = serde_saphyr::to_string(&golden).map_err(|error| Failure::from_error(&error))?;
     print!("{text}");
@@ -188,7 +207,8 @@ fn write_text(golden: &Golden) -> Result<(), Failure> {
 fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
     let bytes = bytes_of(&args.scenario)?;
     Scenario::decode(&bytes).map_err(|error| refused(&args.scenario, &error))?;
-    let Some(small) = shrink(&bytes) else {
+    let cryptography = cryptography(args.provider);
+    let Some(small) = shrink_with(&cryptography, &bytes) else {
         return Err(Failure::new(format!("{} breaks no law", args.scenario.display())));
     };
     let scenario = Scenario::decode(&small.bytes).map_err(|error| Failure::from_error(&error))?;
@@ -200,11 +220,11 @@ fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
         small.runs
     );
     println!("{scenario}");
-    scenario.tell().story.iter().for_each(|line| println!("{line}"));
+    scenario.tell_with(&cryptography).story.iter().for_each(|line| println!("{line}"));
     if let Some(out) = &args.out {
         fs::write(out, &small.bytes)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", out.display())))?;
-        println!("again: culvert sim replay {} --trace", out.display());
+        println!("again: culvert sim replay {} --trace{}", out.display(), option(args.provider));
     }
     Ok(())
 }
@@ -230,12 +250,30 @@ fn broken(violation: &Violation) -> Failure {
 }
 
 /// Prints what is needed to understand a failure and to see it again.
-fn tell_failure(seed: u64, outcome: &Outcome) {
+fn tell_failure(seed: u64, provider: Provider, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
     eprintln!("seed {seed}: {}", Scenario::of_seed(seed));
     outcome.last().iter().for_each(|line| eprintln!("{line}"));
     eprint!("{}", broken(violation));
-    eprintln!("again: culvert sim replay {seed} --trace; the least of it: culvert sim shrink {seed}");
+    let option = option(provider);
+    eprintln!(
+        "again: culvert sim replay {seed} --trace{option}; the least of it: culvert sim shrink {seed}{option}"
+    );
+}
+
+fn cryptography(provider: Provider) -> Cryptography {
+    match provider {
+        Provider::Fake => Cryptography::fake(),
+        Provider::Real => real::cryptography(),
+    }
+}
+
+/// What a command needs so that it has this provider.
+fn option(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Fake => "",
+        Provider::Real => " --provider real",
+    }
 }
 
 fn print(summary: &Summary, json: bool, never_seen: &[&'static str]) {
