@@ -8,6 +8,7 @@
 //! 2. [`Scenario::run`] does it, [`Scenario::run_twice`] compares two runs, and both say what was seen and which law was
 //!    broken, if one was.
 
+mod enumeration;
 mod golden;
 mod plan;
 pub(crate) mod seconds;
@@ -21,11 +22,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use arbitrary::Unstructured;
 use culvert_core::seed::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::cryptography::Cryptography;
+pub use enumeration::Enumeration;
 pub use golden::{Golden, TextError};
 use plan::{Choices, Options, Round};
 pub use shrink::{Shrunk, shrink, shrink_with};
@@ -160,7 +161,10 @@ impl Scenario {
     }
 
     fn after_version(bytes: &[u8]) -> Scenario {
-        let mut choices = Choices(Unstructured::new(bytes));
+        Scenario::chosen(Choices::of_bytes(bytes))
+    }
+
+    fn chosen(mut choices: Choices<'_>) -> Scenario {
         let options = choices.options();
         let rounds = choices.rounds(&options);
         Scenario { options, rounds }

@@ -15,7 +15,8 @@ Examples:
   culvert sim replay 17 --trace           one of them as a timeline
   culvert sim replay broken.bin --trace   the same from bytes in a file, or from a readable scenario (broken.yaml)
   culvert sim shrink 17 --out small.bin   the least of it that still breaks the same law
-  culvert sim explore --machine pool      every state that the tunnel pool can reach";
+  culvert sim explore --machine pool      every state that the tunnel pool can reach
+  culvert sim explore --machine scenarios every pair of two changes, in small worlds";
 
 const RUN_HELP: &str = "\
 Each seed is a world of nodes, pods and applications that check every byte: faults first, then all is healed and everything
@@ -81,7 +82,7 @@ pub(crate) struct RunArgs {
 /// Arguments of `culvert sim replay`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ReplayArgs {
-    /// A seed, or a file with a scenario: its bytes, or readable (.yaml)
+    /// A seed, a file with a scenario (its bytes, or readable: .yaml), or its bytes as hex:0200…
     #[arg(value_name = "SEED|FILE")]
     pub(crate) scenario: PathBuf,
     /// Print the timeline: who dialled whom, what went wrong, what each node decided
@@ -98,7 +99,7 @@ pub(crate) struct ReplayArgs {
 /// Arguments of `culvert sim shrink`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShrinkArgs {
-    /// A seed, or a file with the bytes of a scenario
+    /// A seed, a file with the bytes of a scenario, or these as hex:0200…
     #[arg(value_name = "SEED|FILE")]
     pub(crate) scenario: PathBuf,
     /// Write the bytes that are left to this file
@@ -129,7 +130,7 @@ pub(crate) struct ExploreArgs {
     /// One machine [default: all of them]
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
-    /// How many events deep [default: what each machine names as its own]
+    /// How many events deep, or with how many free choices [default: what each machine names as its own]
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
     /// States at which an exploration stops [default: what each machine names as its own]

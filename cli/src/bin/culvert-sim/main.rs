@@ -3,6 +3,7 @@
 
 mod args;
 mod campaign;
+mod enumerate;
 mod real;
 mod summary;
 
@@ -19,7 +20,7 @@ use culvert::failure::Failure;
 use culvert_sim::cryptography::Cryptography;
 use culvert_sim::explore::{self, Bounds, Known};
 use culvert_sim::idle;
-use culvert_sim::scenario::{Golden, Outcome, Scenario, VOCABULARY, Violation, shrink_with};
+use culvert_sim::scenario::{Enumeration, Golden, Outcome, Scenario, VOCABULARY, Violation, shrink_with};
 
 use args::{BenchArgs, Command, CommandLine, ExploreArgs, Provider, ReplayArgs, RunArgs, ShrinkArgs};
 use campaign::{Campaign, Runs};
@@ -63,7 +64,7 @@ fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
     let seeds = args.from..args.from.saturating_add(number(args.seeds));
     let cryptography = cryptography(args.provider);
     let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice, cryptography };
-    let summary = campaign.run(|seed, outcome| tell_failure(seed, args.provider, outcome))?;
+    let summary = campaign.run(|seed, outcome| tell_seed(seed, args.provider, outcome))?;
     let never_seen = summary.never_seen(VOCABULARY);
     print(&summary, args.json, &never_seen);
     if summary.violations > 0 {
@@ -77,21 +78,17 @@ fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
 }
 
 fn visit(args: &ExploreArgs) -> Result<(), Failure> {
-    let names = || explore::MACHINES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-    let machines: Vec<&Known> = match &args.machine {
-        Some(name) => explore::MACHINES.iter().filter(|known| known.name == name).collect(),
-        None => explore::MACHINES.iter().collect(),
-    };
-    if machines.is_empty() && args.machine.as_deref() != Some(explore::SCRIPTS) {
+    let wanted = |name: &str| args.machine.as_deref().is_none_or(|machine| machine == name);
+    let machines: Vec<&Known> = explore::MACHINES.iter().filter(|known| wanted(known.name)).collect();
+    let (scripts, scenarios) = (wanted(explore::SCRIPTS), wanted(enumerate::NAME));
+    if machines.is_empty() && !scripts && !scenarios {
+        let all = explore::MACHINES.iter().map(|known| known.name).chain([explore::SCRIPTS, enumerate::NAME]);
         let name = args.machine.as_deref().unwrap_or_default();
-        return Err(Failure::usage(format!("no machine is named {name:?}")).hint(format!(
-            "machines are {}, {}",
-            names(),
-            explore::SCRIPTS
-        )));
+        return Err(Failure::usage(format!("no machine is named {name:?}"))
+            .hint(format!("machines are {}", all.collect::<Vec<_>>().join(", "))));
     }
     let (begun, mut states, mut broken) = (Instant::now(), 0, 0);
-    for known in machines {
+    for known in &machines {
         println!("{}: {}", known.name, known.says);
         let bounds = Bounds {
             depth: args.depth.unwrap_or(known.depth),
@@ -102,10 +99,15 @@ fn visit(args: &ExploreArgs) -> Result<(), Failure> {
         states += found;
         broken += usize::from(failed);
     }
-    if args.machine.as_deref().is_none_or(|name| name == explore::SCRIPTS) {
+    if scripts {
         broken += usize::from(one_machine(explore::SCRIPTS, Bounds::from(0))?.1);
     }
-    println!("{states} states of all machines in {:.1} s", begun.elapsed().as_secs_f64());
+    if !machines.is_empty() {
+        println!("{states} states of all machines in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+    if scenarios {
+        broken += usize::from(all_scenarios(args)?);
+    }
     if broken > 0 {
         return Err(Failure::new(format!("{broken} machines break a rule")));
     }
@@ -113,6 +115,31 @@ fn visit(args: &ExploreArgs) -> Result<(), Failure> {
         return Err(Failure::new(format!("{states} states, and {} were asked for", args.at_least)));
     }
     Ok(())
+}
+
+/// Runs every scenario of the enumeration; whether one breaks a law.
+fn all_scenarios(args: &ExploreArgs) -> Result<bool, Failure> {
+    println!(
+        "{}: two calls, and every pair of changes at either end of them, in whole worlds",
+        enumerate::NAME
+    );
+    let before = campaign::cpu()?;
+    let depth = args.depth.unwrap_or(Enumeration::WHOLE);
+    let found = enumerate::run(depth, jobs(args.jobs), |name, scenario, outcome| {
+        tell_failure(name, scenario, Provider::Fake, outcome);
+    });
+    let seconds = campaign::cpu()?.saturating_sub(before).as_secs_f64();
+    println!(
+        "{}: {} scenarios, {} distinct hashes, {} kinds of events seen, {} violations",
+        enumerate::NAME,
+        found.scenarios,
+        found.hashes.len(),
+        found.seen.len(),
+        found.violations
+    );
+    let rate = found.scenarios as f64 / seconds.max(0.001);
+    println!("  {seconds:.1} s of CPU; in one, {rate:.0} scenarios, each run twice");
+    Ok(found.violations > 0)
 }
 
 /// The states of a machine, and whether it breaks a rule.
@@ -156,7 +183,7 @@ fn bench_scenarios(args: &BenchArgs, provider: Provider, seeds: u64) -> Result<(
         runs: Runs::Once,
         cryptography: cryptography(provider),
     };
-    let summary = campaign.run(|seed, outcome| tell_failure(seed, provider, outcome))?;
+    let summary = campaign.run(|seed, outcome| tell_seed(seed, provider, outcome))?;
     if provider == Provider::Real && !args.json {
         println!("with the cryptography of production:");
     }
@@ -229,10 +256,13 @@ fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The bytes of a seed, or of a file.
+/// The bytes of a seed, of what an enumeration calls a scenario, or of a file.
 fn bytes_of(scenario: &Path) -> Result<Vec<u8>, Failure> {
     if let Some(seed) = scenario.to_str().and_then(|text| text.parse().ok()) {
         return Ok(Scenario::bytes_of(seed));
+    }
+    if let Some(bytes) = scenario.to_str().and_then(enumerate::bytes) {
+        return Ok(bytes);
     }
     fs::read(scenario).map_err(|error| unread(scenario, &error))
 }
@@ -249,15 +279,19 @@ fn broken(violation: &Violation) -> Failure {
     Failure::new(format!("{} is broken after {:?}: {}", violation.law(), violation.at, violation.message))
 }
 
+fn tell_seed(seed: u64, provider: Provider, outcome: &Outcome) {
+    tell_failure(&seed.to_string(), &Scenario::of_seed(seed), provider, outcome);
+}
+
 /// Prints what is needed to understand a failure and to see it again.
-fn tell_failure(seed: u64, provider: Provider, outcome: &Outcome) {
+fn tell_failure(name: &str, scenario: &Scenario, provider: Provider, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
-    eprintln!("seed {seed}: {}", Scenario::of_seed(seed));
+    eprintln!("scenario {name}: {scenario}");
     outcome.last().iter().for_each(|line| eprintln!("{line}"));
     eprint!("{}", broken(violation));
     let option = option(provider);
     eprintln!(
-        "again: culvert sim replay {seed} --trace{option}; the least of it: culvert sim shrink {seed}{option}"
+        "again: culvert sim replay {name} --trace{option}; the least of it: culvert sim shrink {name}{option}"
     );
 }
 
