@@ -10,10 +10,13 @@ use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, V
 use culvert_core::limit::Limits;
 
 use crate::failure::Failure;
+use crate::runtime::Runtime;
 
+mod bench;
 mod limit;
 mod value;
 
+pub use bench::{Against, BenchArgs, Load};
 pub use limit::LimitSetting;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
@@ -120,6 +123,9 @@ pub struct NodeArgs {
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+    /// What the workers run on
+    #[arg(long, value_enum, default_value_t = Runtime::Tokio, value_name = "RUNTIME")]
+    pub runtime: Runtime,
     /// Where tunnels are taken; peers must be led there from port 15008
     #[arg(long, value_name = "PORT", default_value_t = 15008, hide = true)]
     pub hbone_port: u16,
@@ -193,6 +199,8 @@ pub struct NodeSettings {
     pub keys: KeySource,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
+    /// What they run on.
+    pub runtime: Runtime,
     /// Whether applications see the client's address.
     pub original_source: OriginalSource,
     /// Whether two pods of this node meet in the proxy.
@@ -234,6 +242,7 @@ impl NodeArgs {
             served,
             keys,
             workers: self.workers,
+            runtime: self.runtime,
             original_source: self.original_source,
             same_node: !self.no_same_node,
             compat: self.compat,
@@ -355,59 +364,9 @@ pub struct DemoArgs {
     /// Without network namespaces: everything on 127.77.0.0/16
     #[arg(long)]
     pub loopback: bool,
-}
-
-/// What `culvert bench` compares with, beside a direct connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Against {
-    /// Envoy as HBONE client and server, where it can be found.
-    Envoy,
-    /// Nothing else.
-    #[value(name = "none")]
-    Nothing,
-}
-
-/// One kind of load of `culvert bench`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub enum Load {
-    /// Memory of idle connections.
-    Idle,
-    /// One connection, as much as goes through.
-    Bulk,
-    /// The same over a link of 50 ms round trip.
-    Far,
-    /// Small requests on many connections.
-    Requests,
-    /// Small requests, one at a time.
-    Latency,
-    /// Connections made, used once and closed.
-    Connections,
-    /// Small requests beside readers that stall.
-    Stalled,
-}
-
-/// Arguments of `culvert bench`.
-#[derive(Clone, Debug, PartialEq, Eq, Args)]
-#[command(after_help = "Everything runs on 127.0.0.0/8, in less than a minute, and needs no privileges.")]
-pub struct BenchArgs {
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
-    /// One short round: figures are rough
-    #[arg(long)]
-    pub quick: bool,
-    /// Only this load (repeatable)
-    #[arg(long, value_name = "LOAD")]
-    pub only: Vec<Load>,
-    /// Which other proxy to measure, if it is there
-    #[arg(long, value_name = "PROXY", default_value = "envoy")]
-    pub against: Against,
-    /// Where Envoy's peer.py is [default: $CULVERT_SHARED/peers or ../shared/peers]
-    #[arg(long, value_name = "DIR")]
-    pub peers: Option<PathBuf>,
-    /// The Python that has Envoy [default: .venv/bin/python in DIR or here, or python3]
-    #[arg(long, value_name = "FILE")]
-    pub python: Option<PathBuf>,
+    /// What the nodes' workers run on
+    #[arg(long, value_enum, default_value_t = Runtime::Tokio, value_name = "RUNTIME")]
+    pub runtime: Runtime,
 }
 
 /// Arguments of the hidden `culvert demo-program`.

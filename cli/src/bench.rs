@@ -10,6 +10,7 @@ mod load;
 mod path;
 mod server;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use clap::ValueEnum;
 use crate::args::{Against, BenchArgs, Load};
 use crate::demo::runner::Interrupt;
 use crate::failure::Failure;
+use crate::runtime::Runtime;
 use crate::signal;
 use crate::usage;
 use envoy::Envoy;
@@ -71,7 +73,11 @@ pub(crate) fn run(args: BenchArgs) -> Result<(), Failure> {
         eprintln!("there is no Envoy here; {}", envoy::INSTALL);
     }
     let ground = Ground::prepare()?;
-    let mut paths = vec![ground.direct()?, ground.culvert(&PathBuf::from("/proc/self/exe"))?];
+    let mut paths = vec![ground.direct()?];
+    let runtimes: BTreeSet<Runtime> = args.runtime.iter().copied().collect();
+    for runtime in &runtimes {
+        paths.push(ground.culvert(&PathBuf::from("/proc/self/exe"), *runtime)?);
+    }
     if let Some(envoy) = envoy {
         paths.push(envoy.path(&ground)?);
     }

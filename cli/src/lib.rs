@@ -17,6 +17,7 @@ mod mesh_file;
 mod node;
 mod redirect;
 mod run;
+pub mod runtime;
 pub mod signal;
 mod sim;
 pub mod usage;

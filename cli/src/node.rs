@@ -14,11 +14,11 @@ use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
-use culvert_linux::redirect;
-use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{
+use culvert_linux::node::{
     CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
 };
+use culvert_linux::redirect;
+use culvert_linux::socket::EXEMPT_MARK;
 
 use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
@@ -132,7 +132,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             );
         }),
     };
-    Node::start(config, snapshot.clone()).map_err(|error| {
+    settings.runtime.start(config, snapshot.clone()).map_err(|error| {
         Failure::from_error(&error)
             .hint("is another node running here? Its listeners are 15001, 15006 and 15008")
     })
@@ -175,6 +175,7 @@ fn here(
         address: if forwards.is_empty() { None } else { address },
         ports,
         forwards,
+        consumer: None,
     })
 }
 
@@ -189,6 +190,7 @@ fn in_namespace(workload: &WorkloadName, netns: &Path) -> Result<PodConfig, Fail
         address: None,
         ports: Ports::default(),
         forwards: Vec::new(),
+        consumer: None,
     })
 }
 

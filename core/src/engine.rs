@@ -145,7 +145,7 @@ impl<L: Lies> Engine<L> {
     pub fn accept(&mut self, now: Now, origin: Origin) -> SocketId {
         let now = self.clock(now);
         let socket = match origin.listener {
-            Listener::Outbound => self.accept_connection(now, Kind::Outbound, origin),
+            Listener::Consumer | Listener::Outbound => self.accept_connection(now, Kind::Outbound, origin),
             Listener::InboundPlaintext => self.accept_connection(now, Kind::Plaintext, origin),
             Listener::InboundHbone => self.accept_tunnel(now, origin),
         };
@@ -157,7 +157,7 @@ impl<L: Lies> Engine<L> {
     pub fn handle_input(&mut self, now: Now, input: Input) {
         let now = self.clock(now);
         match input {
-            Input::PodAdded { pod, workload } => self.pod_added(now, pod, workload),
+            Input::PodAdded { pod, workload, consumer } => self.pod_added(now, pod, workload, consumer),
             Input::PodRemoved { pod } => self.pod_removed(now, pod),
             Input::Connected { socket, local } => self.socket_connected(now, socket, local),
             Input::Failed { socket, fault } => self.socket_failed(now, socket, fault),

@@ -105,6 +105,8 @@ struct Script {
     cast: &'static Cast,
     polls_late: bool,
     honest: bool,
+    /// Applications live in the driver's process.
+    consumers: bool,
     accepted: u16,
 }
 
@@ -126,6 +128,7 @@ impl Script {
             cast: CAST.get_or_init(Cast::new),
             polls_late: flags & 1 != 0,
             honest: flags & 2 == 0,
+            consumers: flags & 128 != 0,
             accepted: 0,
         };
         if flags & 64 == 0 {
@@ -139,7 +142,7 @@ impl Script {
 
     fn add_pod(&mut self, byte: u8) {
         let (pod, workload) = world::pod(byte);
-        self.driver.tell(Input::PodAdded { pod, workload });
+        self.driver.tell(Input::PodAdded { pod, workload, consumer: self.consumers });
     }
 
     /// A dial of a tunnel gets a far end that understands it; which kind, its number says.
@@ -165,6 +168,7 @@ impl Script {
         let (op, which) = (bytes.byte(), bytes.byte());
         let socket = self.socket(which);
         match (op % 16, socket) {
+            (0, _) if self.consumers => self.accept(Listener::Consumer, which, bytes),
             (0 | 1, _) => self.accept(Listener::Outbound, which, bytes),
             (2, _) => self.accept(Listener::InboundPlaintext, which, bytes),
             (3, _) => self.accept(Listener::InboundHbone, which, bytes),

@@ -9,7 +9,7 @@ mod listen;
 mod original;
 
 use std::io;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -97,6 +97,32 @@ pub fn set_mark(socket: impl AsFd, mark: u32) -> io::Result<()> {
 /// The descriptor is not a socket; the pending error itself is the `Some` of the value.
 pub fn take_error(socket: impl AsFd) -> io::Result<Option<io::Error>> {
     SockRef::from(&socket.as_fd()).take_error()
+}
+
+/// The near end of a socket.
+///
+/// # Errors
+/// The descriptor is not an IP socket.
+pub fn local_address(socket: impl AsFd) -> io::Result<SocketAddr> {
+    let fd = socket.as_fd();
+    SockRef::from(&fd).local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// How a connect that was started stands: its near end once it is connected, `None` while it is under way.
+///
+/// # Errors
+/// The connect has failed, or the connection has been lost since.
+pub fn connected(socket: impl AsFd) -> io::Result<Option<SocketAddr>> {
+    let fd = socket.as_fd();
+    let socket = SockRef::from(&fd);
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    match socket.peer_addr() {
+        Ok(_) => local_address(fd).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Sends FIN after the last byte; the other direction goes on.

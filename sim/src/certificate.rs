@@ -172,7 +172,7 @@ impl Authority {
         let key = self.notary.key(&key);
         let serial = seed.child("serial").draws().next_u64();
         let template = Template { serial, ..Template::svid(id, not_before, not_after) };
-        let chain = vec![self.certify(&template, &*key)];
+        let chain = vec![self.certify(&template, &*key).to_vec()];
         let issued = Issued { id: id.clone(), chain, bundle: self.bundle.clone(), generation };
         Credential::new(issued, key, not_before).map(Arc::new)
     }

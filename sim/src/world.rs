@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
-use culvert_core::engine::boundary::Input;
+use culvert_core::engine::boundary::{Input, Output};
 use culvert_core::identity::SpiffeId;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
@@ -337,6 +337,11 @@ impl World {
     /// How many times a node's driver was asked to join sockets.
     pub fn joins(&self, node: NodeId) -> usize {
         self.nodes[node.0].joins
+    }
+
+    /// What a node has handed to applications in its own process, as it said it.
+    pub fn delivered(&self, node: NodeId) -> &[Output] {
+        &self.nodes[node.0].delivered
     }
 
     /// What went into a node's engine, if it was recorded.

@@ -9,6 +9,7 @@ mod certificates;
 mod mesh;
 mod node;
 mod process;
+mod runtime;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use certificates::Certificates;
 pub use mesh::Mesh;
 pub use node::{CulvertProcess, Events, Forwarded, NodeSetup, TestNode, culvert};
 pub use process::{Process, Stream};
+pub use runtime::Runtime;
 
 /// After this long, what did not happen will not.
 pub const PATIENCE: Duration = Duration::from_secs(20);

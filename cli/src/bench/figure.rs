@@ -1,17 +1,19 @@
 //! The figures of a run: what they are called, their medians, and how they are printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::runtime::Runtime;
 
 /// What bytes go through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PathName {
     /// Nothing between client and server.
     Direct,
-    /// Two nodes of this build.
-    Culvert,
+    /// Two nodes of this build, on this runtime.
+    Culvert(Runtime),
     /// Envoy as HBONE client and server.
     Envoy,
 }
@@ -21,7 +23,7 @@ impl PathName {
     pub(super) fn label(self) -> &'static str {
         match self {
             PathName::Direct => "direct",
-            PathName::Culvert => "culvert",
+            PathName::Culvert(runtime) => runtime.name(),
             PathName::Envoy => "envoy",
         }
     }
@@ -133,55 +135,79 @@ impl Results {
         Some(f64::midpoint(low, high))
     }
 
-    /// How many times as good Culvert is as `other`: above 1 is better, whichever way the figure counts.
-    fn ratio(&self, figure: Figure, other: PathName) -> Option<f64> {
-        let own = self.median(PathName::Culvert, figure)?;
+    /// How many times as good `one` is as `other`: above 1 is better, whichever way the figure counts.
+    fn ratio(&self, figure: Figure, one: PathName, other: PathName) -> Option<f64> {
+        let one = self.median(one, figure)?;
         let other = self.median(other, figure)?;
-        let ratio = if figure.more_is_better() { own / other } else { other / own };
+        let ratio = if figure.more_is_better() { one / other } else { other / one };
         ratio.is_finite().then_some(ratio)
+    }
+
+    /// The paths that were measured, in the order of the table.
+    fn paths(&self) -> Vec<PathName> {
+        self.values.keys().map(|(_, path)| *path).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// What is compared: the first runtime with what is no runtime, and every further runtime with the first.
+    fn comparisons(&self) -> Vec<(PathName, PathName)> {
+        let paths = self.paths();
+        let mut runtimes = paths.iter().filter(|path| matches!(path, PathName::Culvert(_)));
+        let Some(first) = runtimes.next() else { return Vec::new() };
+        let others = paths.iter().filter(|path| !matches!(path, PathName::Culvert(_)));
+        let outside = others.map(|other| (*first, *other));
+        outside.chain(runtimes.map(|further| (*further, *first))).collect()
     }
 
     /// One object for each figure.
     pub(super) fn json(&self) -> Vec<Value> {
+        let paths = self.paths();
+        let comparisons = self.comparisons();
         let one = |figure: Figure| {
             let (name, _, unit) = figure.describe();
-            json!({
-                "figure": name,
-                "unit": unit,
-                "better": if figure.more_is_better() { "more" } else { "less" },
-                "direct": self.median(PathName::Direct, figure),
-                "culvert": self.median(PathName::Culvert, figure),
-                "envoy": self.median(PathName::Envoy, figure),
-                "as_good_as_direct": self.ratio(figure, PathName::Direct),
-                "as_good_as_envoy": self.ratio(figure, PathName::Envoy),
-            })
+            let better = if figure.more_is_better() { "more" } else { "less" };
+            let mut object = Map::new();
+            object.insert("figure".to_owned(), json!(name));
+            object.insert("unit".to_owned(), json!(unit));
+            object.insert("better".to_owned(), json!(better));
+            for path in &paths {
+                object.insert(path.label().to_owned(), json!(self.median(*path, figure)));
+            }
+            for (one, other) in &comparisons {
+                let name = format!("{}_as_good_as_{}", one.label(), other.label());
+                object.insert(name, json!(self.ratio(figure, *one, *other)));
+            }
+            Value::Object(object)
         };
         Figure::ALL.into_iter().map(one).collect()
     }
 
     /// Lines for people.
     pub(super) fn table(&self) -> String {
-        let mut text = format!(
-            "{:<30} {:<7} {:>9} {:>9} {:>9} {:>10} {:>10}\n",
-            "", "", "direct", "culvert", "envoy", "to direct", "to envoy"
-        );
+        let paths = self.paths();
+        let comparisons = self.comparisons();
+        let mut text = format!("{:<30} {:<7}", "", "");
+        // Writing to a string cannot fail.
+        for path in &paths {
+            let _written = write!(text, " {:>9}", path.label());
+        }
+        for (one, other) in &comparisons {
+            let _written = write!(text, " {:>15}", format!("{} to {}", one.label(), other.label()));
+        }
+        text.push('\n');
         let measured = |figure: &Figure| self.values.keys().any(|(known, _)| known == figure);
         for figure in Figure::ALL.into_iter().filter(measured) {
             let (_, words, unit) = figure.describe();
-            let cell = |path| self.median(path, figure).map_or_else(|| "-".to_owned(), number);
-            let times = |path| {
-                self.ratio(figure, path).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2} x"))
-            };
-            // Writing to a string cannot fail.
-            let _written = writeln!(
-                text,
-                "{words:<30} {unit:<7} {:>9} {:>9} {:>9} {:>10} {:>10}",
-                cell(PathName::Direct),
-                cell(PathName::Culvert),
-                cell(PathName::Envoy),
-                times(PathName::Direct),
-                times(PathName::Envoy),
-            );
+            let _written = write!(text, "{words:<30} {unit:<7}");
+            for path in &paths {
+                let cell = self.median(*path, figure).map_or_else(|| "-".to_owned(), number);
+                let _written = write!(text, " {cell:>9}");
+            }
+            for (one, other) in &comparisons {
+                let ratio = self.ratio(figure, *one, *other);
+                let times = ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2} x"));
+                let _written = write!(text, " {times:>15}");
+            }
+            text.push('\n');
         }
         text
     }
@@ -200,11 +226,15 @@ fn number(value: f64) -> String {
 mod tests {
     use super::*;
 
+    const OURS: PathName = PathName::Culvert(Runtime::Tokio);
+    const MIO: PathName = PathName::Culvert(Runtime::Mio);
+
     fn results() -> Results {
         let mut results = Results::default();
         for (path, upload, tail) in [
             (PathName::Direct, [40.0, 10.0, 20.0], 10.0),
-            (PathName::Culvert, [8.0, 6.0, 1.0], 50.0),
+            (OURS, [8.0, 6.0, 1.0], 50.0),
+            (MIO, [6.0, 9.0, 9.0], 40.0),
             (PathName::Envoy, [3.0, 3.0, 9.0], 100.0),
         ] {
             for value in upload {
@@ -212,18 +242,18 @@ mod tests {
             }
             results.add(path, Figure::Tail, tail);
         }
-        results.add(PathName::Culvert, Figure::Memory, f64::NAN);
+        results.add(OURS, Figure::Memory, f64::NAN);
         results
     }
 
     #[test]
     fn medians_and_ratios() {
         let results = results();
-        assert_eq!(results.median(PathName::Culvert, Figure::Upload), Some(6.0));
-        assert_eq!(results.median(PathName::Culvert, Figure::Memory), None);
+        assert_eq!(results.median(OURS, Figure::Upload), Some(6.0));
+        assert_eq!(results.median(OURS, Figure::Memory), None);
         // More is better for one, less for the other: both times Culvert is twice as good.
-        assert_eq!(results.ratio(Figure::Upload, PathName::Envoy), Some(2.0));
-        assert_eq!(results.ratio(Figure::Tail, PathName::Envoy), Some(2.0));
+        assert_eq!(results.ratio(Figure::Upload, OURS, PathName::Envoy), Some(2.0));
+        assert_eq!(results.ratio(Figure::Tail, OURS, PathName::Envoy), Some(2.0));
         let mut even = Results::default();
         even.add(PathName::Direct, Figure::Upload, 1.0);
         even.add(PathName::Direct, Figure::Upload, 2.0);
@@ -231,16 +261,27 @@ mod tests {
     }
 
     #[test]
+    fn runtimes_are_compared_with_the_first_of_them() {
+        let compared = results().comparisons();
+        assert_eq!(compared, [(OURS, PathName::Direct), (OURS, PathName::Envoy), (MIO, OURS)]);
+    }
+
+    #[test]
     fn table_and_json_say_the_same() {
         let results = results();
         let table = results.table();
         assert!(table.lines().all(|line| line.len() == table.lines().next().unwrap().len()), "{table}");
-        assert!(table.contains("6.00      3.00     0.30 x     2.00 x"), "{table}");
+        assert!(
+            table.contains("20.0      6.00      9.00      3.00          0.30 x          2.00 x"),
+            "{table}"
+        );
+        assert!(table.contains("mio to tokio"), "{table}");
         let json = results.json();
         // The table leaves out what was not measured.
         assert_eq!((json.len(), table.lines().count()), (15, 3));
-        assert_eq!(json[0]["culvert"], 6.0);
-        assert_eq!(json[0]["as_good_as_envoy"], 2.0);
-        assert_eq!(json[14]["culvert"], Value::Null);
+        assert_eq!(json[0]["tokio"], 6.0);
+        assert_eq!(json[0]["tokio_as_good_as_envoy"], 2.0);
+        assert_eq!(json[0]["mio_as_good_as_tokio"], 1.5);
+        assert_eq!(json[14]["tokio"], Value::Null);
     }
 }

@@ -14,6 +14,7 @@ use super::server;
 use crate::args::DEFAULT_TRUST_DOMAIN;
 use crate::ca::{Ca, CaError};
 use crate::credentials::{CredentialError, Directory};
+use crate::runtime::Runtime;
 use crate::signal;
 
 /// Half of the round trip of the far way.
@@ -142,24 +143,26 @@ impl Ground {
 
     /// Two nodes, each with one worker, and a third that is a server behind a link: the link has its address and the
     /// usual port.
-    pub(super) fn culvert(&self, executable: &FilePath) -> Result<Path, PathError> {
-        let [unused, near, far] = [0, 1, 2].map(|port| SocketAddr::new(self.address(1), 9000 + port));
-        let behind = SocketAddr::new(self.address(3), HBONE + 10);
-        self.link(SocketAddr::new(self.address(3), HBONE), behind)?;
-        let mesh = self.mesh_file()?;
+    pub(super) fn culvert(&self, executable: &FilePath, runtime: Runtime) -> Result<Path, PathError> {
+        let [client, server, server_far] = hosts(runtime);
+        let [unused, near, far] = [0, 1, 2].map(|port| SocketAddr::new(self.address(client), 9000 + port));
+        let behind = SocketAddr::new(self.address(server_far), HBONE + 10);
+        self.link(SocketAddr::new(self.address(server_far), HBONE), behind)?;
+        let mesh = self.mesh_file(runtime)?;
         // A forward makes a node listen at its workload's own address only; the servers' own forwards serve nobody.
         let [unused_near, unused_far] =
-            [2, 3].map(|host| (SocketAddr::new(self.address(host), 9000), unused));
+            [server, server_far].map(|host| (SocketAddr::new(self.address(host), 9000), unused));
         let nodes = [
-            ("bench/client/client", HBONE, vec![(near, self.server(2)), (far, self.server(3))]),
+            ("bench/client/client", HBONE, vec![(near, self.server(server)), (far, self.server(server_far))]),
             ("bench/server/server", HBONE, vec![unused_near]),
             ("bench/server-far/server", behind.port(), vec![unused_far]),
         ];
-        let mut path = Path { name: PathName::Culvert, near, far, proxies: Vec::new(), children: Vec::new() };
+        let mut path =
+            Path { name: PathName::Culvert(runtime), near, far, proxies: Vec::new(), children: Vec::new() };
         for (workload, port, forwards) in nodes {
             let mut command = Command::new(executable);
             command.arg("node").arg("--mesh").arg(&mesh).args(["--workload", workload, "--workers", "1"]);
-            command.arg("--credentials").arg(self.credentials());
+            command.arg("--credentials").arg(self.credentials()).args(["--runtime", runtime.name()]);
             command.args(["--hbone-port", &port.to_string()]);
             for (listen, target) in forwards {
                 command.arg("--forward").arg(format!("{listen}={target}"));
@@ -176,10 +179,11 @@ impl Ground {
     }
 
     /// The mesh: name, service account, address.
-    fn mesh_file(&self) -> Result<PathBuf, PathError> {
+    fn mesh_file(&self, runtime: Runtime) -> Result<PathBuf, PathError> {
+        let [client, server, server_far] = hosts(runtime);
         let mut text = "policies: []\nworkloads:\n".to_owned();
         for (name, account, host) in
-            [("client", "client", 1), ("server", "server", 2), ("server-far", "server", 3)]
+            [("client", "client", client), ("server", "server", server), ("server-far", "server", server_far)]
         {
             text.push_str(&format!(
                 "- uid: bench//Pod/bench/{name}\n  name: {name}\n  namespace: bench\n  serviceAccount: {account}\n  \
@@ -187,8 +191,17 @@ impl Ground {
                 self.address(host)
             ));
         }
-        let path = self.dir.join("mesh.yaml");
+        let path = self.dir.join(format!("mesh-{}.yaml", runtime.name()));
         fs::write(&path, text).map_err(|error| PathError::System("write the mesh", error))?;
         Ok(path)
+    }
+}
+
+/// The last octets of the addresses of the client, the server and the server behind a link.
+fn hosts(runtime: Runtime) -> [u8; 3] {
+    match runtime {
+        Runtime::Tokio => [11, 12, 13],
+        Runtime::Smol => [21, 22, 23],
+        Runtime::Mio => [31, 32, 33],
     }
 }

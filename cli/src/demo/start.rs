@@ -11,6 +11,7 @@ use super::show::show;
 use super::world::{Loopback, Namespaces};
 use crate::args::DemoArgs;
 use crate::failure::Failure;
+use crate::runtime::Runtime;
 
 /// Tells the demo that it was started again inside a user namespace that it can build its network in.
 const INSIDE: &str = "CULVERT_DEMO_INSIDE";
@@ -21,11 +22,12 @@ const SELF: &str = "/proc/self/exe";
 /// Runs `culvert demo`. Call it while the process has one thread.
 pub(crate) fn start(args: &DemoArgs) -> Result<(), Failure> {
     let format = if args.json { Format::Json } else { Format::Table };
+    let runtime = args.runtime;
     if args.loopback {
-        return show(format, Loopback::new);
+        return show(format, |run| Loopback::new(runtime, run));
     }
     if std::env::var_os(INSIDE).is_some() || permitted(&mut Command::new(SELF)).is_ok() {
-        return show(format, Namespaces::new);
+        return show(format, |run| Namespaces::new(runtime, run));
     }
     let refused = match permitted(user_namespace::isolate(&mut Command::new(SELF))) {
         // The very process goes on, so a signal reaches the demo and nobody in between.
@@ -33,13 +35,13 @@ pub(crate) fn start(args: &DemoArgs) -> Result<(), Failure> {
         Err(why) => why,
     };
     eprintln!("network namespaces are not permitted here ({refused}): on loopback addresses instead");
-    show(format, Loopback::new)
+    show(format, |run| Loopback::new(runtime, run))
 }
 
 /// Tries to build the demo's network; for a process of its own, which may be in any namespaces.
 pub(crate) fn probe() -> Result<(), Failure> {
     // No canary is ever looked for, so any number will do.
-    Namespaces::new(0).map(drop).map_err(|error| Failure::from_error(&error))
+    Namespaces::new(Runtime::default(), 0).map(drop).map_err(|error| Failure::from_error(&error))
 }
 
 /// Whether the network can be built by a program that is started so; if not, why.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
-use culvert_tokio::{CredentialSource, Material};
+use culvert_linux::node::{CredentialSource, Material};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::credentials::{self, CredentialError, DevelopmentCa, Directory};

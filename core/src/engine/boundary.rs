@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::fault::IoFault;
+use crate::hbone::connect::Authority;
 use crate::identity::{Credential, IdentityFault, SpiffeId};
 use crate::mesh::{Changed, Snapshot};
 use crate::slots::{Key, key};
@@ -48,6 +49,9 @@ pub enum Listener {
     InboundPlaintext,
     /// HBONE tunnels to the pod (15008).
     InboundHbone,
+    /// No listener: an application of the pod that lives in this process opened a connection through memory. It goes the
+    /// way of what other applications of the pod dial.
+    Consumer,
 }
 
 /// Where an accepted socket comes from.
@@ -57,11 +61,13 @@ pub struct Origin {
     pub pod: PodId,
     /// The listener.
     pub listener: Listener,
-    /// The far end of the accepted socket.
+    /// The far end of the accepted socket. A consumer's is an address of its pod, with a port that tells its connections
+    /// apart in reports.
     pub peer: SocketAddr,
-    /// The near end of the accepted socket.
+    /// The near end of the accepted socket; of a consumer's, what it dials.
     pub local: SocketAddr,
-    /// Where the connection was headed before the redirect; absent where it was not redirected.
+    /// Where the connection was headed before the redirect; absent where it was not redirected. A consumer names what it
+    /// dials here.
     pub original: Option<SocketAddr>,
 }
 
@@ -74,20 +80,23 @@ pub enum Input {
         pod: PodId,
         /// Which workload runs in it.
         workload: WorkloadRef,
+        /// Whether its application is a consumer in this process: what reaches the pod is then delivered
+        /// ([`Output::Deliver`]) instead of dialled.
+        consumer: bool,
     },
     /// A pod is gone: its connections end.
     PodRemoved {
         /// The driver's name for it.
         pod: PodId,
     },
-    /// A dial succeeded.
+    /// A dial succeeded, or the consumer took what was delivered.
     Connected {
-        /// The dialled socket.
+        /// The dialled or delivered socket.
         socket: SocketId,
-        /// Its near end.
+        /// Its near end; of a delivered socket, the address that it was delivered for.
         local: SocketAddr,
     },
-    /// A dial failed, or a socket broke.
+    /// A dial failed, the consumer does not take what was delivered ([`IoFault::Refused`]), or a socket broke.
     Failed {
         /// The socket.
         socket: SocketId,
@@ -181,6 +190,24 @@ pub enum Output {
         a: SocketId,
         /// The other.
         b: SocketId,
+    },
+    /// Hand a connection to the consumer in this process that is the application of `pod`: permitted by policy already, as
+    /// every dial of an application is. Answered as a dial is, by [`Input::Connected`] or [`Input::Failed`], within the same
+    /// deadline; a peer's CONNECT is answered 200 only then (node.md row 36). From there on it is a socket as any other, but
+    /// never joined: the driver moves bytes between the engine and memory that it shares with the consumer.
+    Deliver {
+        /// The name of the new socket.
+        socket: SocketId,
+        /// The pod whose consumer is meant.
+        pod: PodId,
+        /// The verified identity of the source; absent where it came in clear.
+        peer: Option<SpiffeId>,
+        /// The client's address; where it came by a tunnel, the port is the tunnel's.
+        source: SocketAddr,
+        /// What the peer's CONNECT asked for; an address where there was none.
+        target: Authority,
+        /// The address and port of the pod that this means: what would be dialled if the application were not here.
+        address: SocketAddr,
     },
     /// Fetch a credential; answered by [`Input::Credential`].
     NeedCredential(SpiffeId),

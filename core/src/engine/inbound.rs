@@ -35,8 +35,7 @@ impl<L: Lies> Engine<L> {
             return;
         }
         self.learn(id, |c| c.path = Path::Plaintext);
-        let source = self.kept_source(peer.ip(), target.target.ip());
-        self.connect_far(now, id, pod, target.target, source);
+        self.reach_application(now, id, pod, target.target);
     }
 
     /// A peer opened a stream on its tunnel.
@@ -133,8 +132,7 @@ impl<L: Lies> Engine<L> {
             return;
         }
         self.learn(id, |c| c.path = Path::Hbone);
-        let source = self.kept_source(peer.ip(), target.target.ip());
-        self.connect_far(now, id, pod, target.target, source);
+        self.reach_application(now, id, pod, target.target);
     }
 
     /// The application answered: so does CONNECT (node.md row 36).

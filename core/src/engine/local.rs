@@ -19,13 +19,15 @@ use crate::time::{Now, Time};
 #[derive(Debug)]
 pub(super) struct Pod {
     pub(super) workload: WorkloadRef,
+    /// Its application lives in this process.
+    pub(super) consumer: bool,
     /// Its UID in the current facts, once they know it.
     pub(super) uid: Option<Uid>,
 }
 
 impl<L: Lies> Engine<L> {
-    pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef) {
-        self.pods.insert(pod, Pod { workload, uid: None });
+    pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef, consumer: bool) {
+        self.pods.insert(pod, Pod { workload, consumer, uid: None });
         self.find_pods();
         self.prefetch_credentials();
         self.facts_changed(now);

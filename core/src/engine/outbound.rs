@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Engine;
-use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
+use super::boundary::{CloseMode, Listener, Origin, Output, PodId, SocketId};
 use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
 use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
@@ -12,6 +12,7 @@ use super::timers::Timer;
 use super::tunnels::PoolKey;
 use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
+use crate::hbone::connect::Authority;
 use crate::hbone::pool::Acquired;
 use crate::identity::{IdentityFault, SpiffeId};
 use crate::lies::Lies;
@@ -27,6 +28,7 @@ impl<L: Lies> Engine<L> {
         let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Near), origin.pod, true));
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Socket(socket);
+            flow.never_join = origin.listener == Listener::Consumer;
         }
         self.dirty_sockets.insert(socket);
         match (self.admit(), origin.original) {
@@ -259,8 +261,7 @@ impl<L: Lies> Engine<L> {
             return;
         }
         self.learn(id, |c| c.path = Path::Local);
-        let source = self.kept_source(peer.ip(), to.target.ip());
-        self.connect_far(now, id, pod, to.target, source);
+        self.reach_application(now, id, pod, to.target);
     }
 
     /// Judges a flow at its beginning. False where it was refused or has to wait.
@@ -304,6 +305,23 @@ impl<L: Lies> Engine<L> {
         shown.then_some(client)
     }
 
+    /// Dials the application of a pod for a flow that may reach it, or delivers to it where it lives in this process.
+    pub(super) fn reach_application(&mut self, now: Now, id: FlowId, pod: PodId, address: SocketAddr) {
+        let Some(flow) = self.flows.get(id) else { return };
+        let client = flow.origin.peer;
+        if !self.pods.get(&pod).is_some_and(|pod| pod.consumer) {
+            let source = self.kept_source(client.ip(), address.ip());
+            return self.connect_far(now, id, pod, address, source);
+        }
+        let target = flow.authority.clone().unwrap_or(Authority::Ip(address));
+        let peer = flow.connection.source_identity.clone();
+        let socket = self.await_far(now, id, pod);
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.never_join = true;
+        }
+        self.outputs.push_back(Output::Deliver { socket, pod, peer, source: client, target, address });
+    }
+
     pub(super) fn connect_far(
         &mut self,
         now: Now,
@@ -312,6 +330,12 @@ impl<L: Lies> Engine<L> {
         target: SocketAddr,
         source: Option<IpAddr>,
     ) {
+        let socket = self.await_far(now, id, pod);
+        self.outputs.push_back(Output::Connect { socket, pod, target, source });
+    }
+
+    /// Makes a flow's far socket, which is asked for now and not there yet.
+    fn await_far(&mut self, now: Now, id: FlowId, pod: PodId) -> SocketId {
         let socket = self.sockets.insert(SocketEntry::new(User::Flow(id, Side::Far), pod, false));
         if let Some(flow) = self.flows.get_mut(id) {
             flow.far = End::Socket(socket);
@@ -320,7 +344,7 @@ impl<L: Lies> Engine<L> {
         }
         self.waiting.remove(&id);
         self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.tcp_connect));
-        self.outputs.push_back(Output::Connect { socket, pod, target, source });
+        socket
     }
 
     /// The far socket is there.

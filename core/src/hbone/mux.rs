@@ -1,5 +1,8 @@
 //! Many streams over one byte stream: HTTP/2 with CONNECT only, as a state machine.
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! A [`Mux`] is given decrypted bytes and commands, is [driven](Mux::drive), and answers with [events](MuxEvent) and
 //! with bytes to encrypt:
 //!

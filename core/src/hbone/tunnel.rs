@@ -1,4 +1,7 @@
 //! TLS and HTTP/2 composed: one tunnel as a state machine over the bytes of one socket.
+//!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

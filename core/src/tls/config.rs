@@ -1,7 +1,8 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
 use super::{ALPN, TlsFault, WallCell};
-use crate::identity::{Credential, IdentityFault, SvidVerifier};
+use crate::identity::svid::SvidVerifier;
+use crate::identity::{Credential, IdentityFault};
 use crate::time::WallTime;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -82,7 +83,7 @@ impl TlsContext {
         let algorithms = self.provider.signature_verification_algorithms;
         let bundle = credential.bundle().clone();
         let verifier = SvidVerifier::new(credential.id().trust_domain(), bundle, algorithms);
-        let Some((leaf, intermediates)) = credential.chain().split_first() else {
+        let Some((leaf, intermediates)) = credential.certified().cert.split_first() else {
             return Err(IdentityFault::Unusable("there is no certificate".to_owned()));
         };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(wall.as_unix_secs()));

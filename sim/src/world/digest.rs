@@ -27,6 +27,9 @@ impl Digest {
         std::mem::discriminant(output).hash(self);
         match output {
             Output::Connect { socket, pod, target, source } => (socket, pod, target, source).hash(self),
+            Output::Deliver { socket, pod, peer, source, target, address } => {
+                (socket, pod, peer, source, target, address).hash(self)
+            }
             Output::Interest { socket, interest } => (socket, interest).hash(self),
             Output::Join { a, b } => (a, b).hash(self),
             Output::NeedCredential(id) => id.hash(self),

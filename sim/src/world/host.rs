@@ -36,6 +36,8 @@ pub(super) struct Host {
     pub(super) removed: bool,
     /// What its proxy dials is redirected to the proxy.
     pub(super) recaptured: bool,
+    /// Its applications live in the process of its proxy.
+    pub(super) consumer: bool,
 }
 
 impl Host {
@@ -51,6 +53,7 @@ impl Host {
             ports_exhausted: false,
             removed: false,
             recaptured: false,
+            consumer: false,
         }
     }
 }
@@ -72,6 +75,13 @@ impl World {
     /// Adds a pod of which nobody has facts yet; [`World::change`] makes it known.
     pub fn unknown_pod(&mut self, node: NodeId, name: &str) -> Pod {
         self.place(node, name)
+    }
+
+    /// The applications of a pod live in the process of its proxy from here on: what they dial and are dialled by goes through
+    /// memory.
+    pub fn consumer(&mut self, pod: Pod) {
+        self.hosts[pod.0].consumer = true;
+        self.tell_of_pod(pod);
     }
 
     fn place(&mut self, node: NodeId, name: &str) -> Pod {

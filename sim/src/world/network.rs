@@ -67,10 +67,12 @@ pub(super) enum Owner {
     Node(NodeId, SocketId),
 }
 
-/// Who dialled: what a pod's application dials is redirected, what its proxy dials is not.
+/// Who dialled: what a pod's application dials is redirected, what its proxy dials is not, and what is delivered to an
+/// application in the proxy's process goes through memory, past every listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Via {
     App,
+    Memory,
     Proxy,
 }
 

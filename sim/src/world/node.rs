@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use culvert_core::engine::Config;
-use culvert_core::engine::boundary::{CloseMode, Input, Output, SocketId};
+use culvert_core::engine::boundary::{CloseMode, Input, Listener, Output, SocketId};
 use culvert_core::engine::pump::{Budget, Socket};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
@@ -60,6 +60,10 @@ pub(super) struct Node {
     pub(super) limits: culvert_core::limit::Limits,
     draws: Draws,
     pub(super) sockets: BTreeMap<SocketId, (WireId, Side)>,
+    /// Those that lead to an application in this process.
+    pub(super) in_memory: BTreeSet<SocketId>,
+    /// Every [`Output::Deliver`] of it.
+    pub(super) delivered: Vec<Output>,
     joined: BTreeMap<SocketId, SocketId>,
     /// Joined sockets whose FIN the engine knows of.
     fin_told: BTreeSet<SocketId>,
@@ -108,6 +112,8 @@ impl Node {
             engine: Machine::new(config, snapshot, now, liar),
             draws,
             sockets: BTreeMap::new(),
+            in_memory: BTreeSet::new(),
+            delivered: Vec::new(),
             joined: BTreeMap::new(),
             fin_told: BTreeSet::new(),
             ready: BTreeSet::new(),
@@ -165,6 +171,9 @@ impl Node {
         }
         let engine = &mut self.engine;
         let socket = with_stream(&mut self.draws, || engine.accept(now, origin));
+        if origin.listener == Listener::Consumer {
+            self.in_memory.insert(socket);
+        }
         self.sockets.insert(socket, (wire, Side::Dialled));
         self.effects(net);
         socket
@@ -262,6 +271,8 @@ impl Node {
                     }
                 }
                 Output::Join { a, b } => {
+                    let in_memory = [a, b].iter().any(|socket| self.in_memory.contains(socket));
+                    assert!(!in_memory, "{a:?} and {b:?} cannot be joined: no kernel has them");
                     self.joins += 1;
                     self.joined.insert(a, b);
                     self.joined.insert(b, a);
@@ -277,6 +288,7 @@ impl Node {
                         self.joined.remove(&other);
                     }
                     self.ready.remove(&socket);
+                    self.in_memory.remove(&socket);
                     self.fin_told.remove(&socket);
                     match self.sockets.remove(&socket) {
                         Some((wire, side)) => {
@@ -292,7 +304,9 @@ impl Node {
                     assert!(!event.is_error(), "S22: an error of ours: {event:?}");
                     self.reports.push((net.now, event));
                 }
-                Output::Connect { .. } | Output::NeedCredential(_) => self.wants.push(output),
+                Output::Connect { .. } | Output::Deliver { .. } | Output::NeedCredential(_) => {
+                    self.wants.push(output)
+                }
             }
         }
     }

@@ -67,7 +67,7 @@ impl World {
         let certified = if wrong == Wrong::Key { key("another") } else { own.clone() };
         let between = self.namesake(&self.seed.child("intermediate"), "intermediate");
         let issuer = if wrong == Wrong::Unchained { &between } else { &self.authority };
-        let chain = vec![issuer.certify(&template, &*certified)];
+        let chain = vec![issuer.certify(&template, &*certified).to_vec()];
         let issued =
             Issued { id: id.clone(), chain, bundle: self.authority.bundle().clone(), generation: u64::MAX };
         let wall = self.now_at(node).wall;

@@ -70,8 +70,8 @@ impl World {
     pub(super) fn tell_of_pod(&mut self, pod: Pod) {
         let host = self.host(pod);
         if let Some(node) = host.node {
-            let workload = host.added.clone();
-            self.input(node, Input::PodAdded { pod: pod.id(), workload });
+            let (workload, consumer) = (host.added.clone(), host.consumer);
+            self.input(node, Input::PodAdded { pod: pod.id(), workload, consumer });
         }
     }
 }

@@ -7,7 +7,7 @@ use culvert_core::fault::IoFault;
 
 use super::agenda::Happening;
 use super::app::{App, AppId, Seen, Serve};
-use super::host::Pod;
+use super::host::{Host, Pod};
 use super::network::{Owner, Side, Via, WireId};
 use super::{NodeId, World};
 
@@ -43,16 +43,28 @@ impl World {
         self.notice(node);
         let mut failed = Vec::new();
         for want in std::mem::take(&mut self.nodes[node.0].wants) {
+            if let Output::Deliver { .. } = want {
+                self.nodes[node.0].delivered.push(want.clone());
+            }
             match want {
                 Output::Connect { socket, pod, target, source } => {
                     if let Some(fault) = self.refuses_dial(node, pod_of(pod)) {
                         failed.push((socket, fault));
                         continue;
                     }
-                    let host = self.host(pod_of(pod)).ip;
+                    let Host { ip: host, consumer, .. } = *self.host(pod_of(pod));
+                    assert!(!(consumer && target.ip() == host), "a consumer is dialled: {target}");
                     let source = source.unwrap_or(host);
                     let owner = Owner::Node(node, socket);
                     let wire = self.net.dial(Via::Proxy, owner, host, source, target, target.ip());
+                    self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
+                }
+                Output::Deliver { socket, pod, source, address, .. } => {
+                    let Host { ip: host, consumer, .. } = *self.host(pod_of(pod));
+                    assert!(consumer && address.ip() == host, "{address} is delivered to {host}");
+                    let owner = Owner::Node(node, socket);
+                    let wire = self.net.dial(Via::Memory, owner, host, source.ip(), address, host);
+                    self.nodes[node.0].in_memory.insert(socket);
                     self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
                 }
                 Output::NeedCredential(id) => self.ask(node, id),
@@ -119,6 +131,9 @@ impl World {
     }
 
     fn listening(&self, via: Via, from: std::net::IpAddr, peer: SocketAddr, target: SocketAddr) -> Listening {
+        if via == Via::Memory {
+            return self.served_at(target);
+        }
         let source = self.host_at(from);
         let captured = source.and_then(|pod| Some((pod, self.host(pod).node?)));
         let recaptured = target.port() == 15008 && source.is_some_and(|pod| self.host(pod).recaptured);
@@ -130,7 +145,8 @@ impl World {
                     Listening::Proxy(node, origin)
                 };
             }
-            return self.proxy(node, pod, Listener::Outbound, peer, target);
+            let listener = if self.host(pod).consumer { Listener::Consumer } else { Listener::Outbound };
+            return self.proxy(node, pod, listener, peer, target);
         }
         let Some(host) = self.host_at(target.ip()).filter(|host| !self.host(*host).removed) else {
             return Listening::Unreachable;
@@ -142,12 +158,13 @@ impl World {
                     if target.port() == 15008 { Listener::InboundHbone } else { Listener::InboundPlaintext };
                 self.proxy(node, host, listener, peer, target)
             }
-            Some(_) | None => self
-                .apps
-                .listeners
-                .get(&target)
-                .map_or(Listening::Nothing, |serve| Listening::App(serve.clone())),
+            Some(_) | None => self.served_at(target),
         }
+    }
+
+    fn served_at(&self, target: SocketAddr) -> Listening {
+        let serve = self.apps.listeners.get(&target);
+        serve.map_or(Listening::Nothing, |serve| Listening::App(serve.clone()))
     }
 
     fn proxy(
@@ -166,6 +183,7 @@ impl World {
             Listener::Outbound => (own(15001), Some(target)),
             Listener::InboundPlaintext => (own(15006), Some(target)),
             Listener::InboundHbone => (target, None),
+            Listener::Consumer => (target, Some(target)),
         };
         Listening::Proxy(node, Origin { pod: pod.id(), listener, peer, local, original })
     }

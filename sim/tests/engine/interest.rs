@@ -41,7 +41,7 @@ fn engine() -> Engine {
     };
     let mut engine = Engine::new(config, Arc::new(Snapshot::new().apply(delta).0), NOW);
     let workload = WorkloadRef { namespace: "n".into(), name: "a".into(), service_account: "a".into() };
-    engine.handle_input(NOW, Input::PodAdded { pod: PodId(0), workload });
+    engine.handle_input(NOW, Input::PodAdded { pod: PodId(0), workload, consumer: false });
     engine
 }
 

@@ -3,6 +3,7 @@
 mod abort;
 mod arrival;
 mod attacker;
+mod consumer;
 mod control;
 mod dial;
 mod ending;

@@ -36,9 +36,24 @@ pub enum Kind {
     Outgoing,
     /// The client is outside the mesh.
     Incoming,
+    /// On two nodes, each application in the process of its proxy.
+    Consumers,
+    /// On one node, in the process of its proxy.
+    LocalConsumers,
+    /// The client is outside the mesh, the server in the process of its proxy.
+    IncomingConsumer,
 }
 
-pub const KINDS: [Kind; 5] = [Kind::Tunnel, Kind::Joined, Kind::Parted, Kind::Outgoing, Kind::Incoming];
+pub const KINDS: [Kind; 8] = [
+    Kind::Tunnel,
+    Kind::Joined,
+    Kind::Parted,
+    Kind::Outgoing,
+    Kind::Incoming,
+    Kind::Consumers,
+    Kind::LocalConsumers,
+    Kind::IncomingConsumer,
+];
 
 impl Kind {
     pub fn pair(self, seed: u64) -> Pair {
@@ -48,9 +63,16 @@ impl Kind {
     pub fn pair_with(self, seed: u64, change: impl FnOnce(&mut Limits)) -> Pair {
         let mut world = World::with_limits(seed, change);
         let near = world.node();
-        let far = if self == Kind::Tunnel { world.node() } else { near };
-        let a = if self == Kind::Incoming { world.machine() } else { world.pod(near, "a") };
+        let is_tunnelled = matches!(self, Kind::Tunnel | Kind::Consumers);
+        let is_incoming = matches!(self, Kind::Incoming | Kind::IncomingConsumer);
+        let far = if is_tunnelled { world.node() } else { near };
+        let a = if is_incoming { world.machine() } else { world.pod(near, "a") };
         let b = if self == Kind::Outgoing { world.machine() } else { world.pod(far, "b") };
+        match self {
+            Kind::Consumers | Kind::LocalConsumers => [a, b].into_iter().for_each(|pod| world.consumer(pod)),
+            Kind::IncomingConsumer => world.consumer(b),
+            Kind::Tunnel | Kind::Joined | Kind::Parted | Kind::Outgoing | Kind::Incoming => {}
+        }
         if self == Kind::Parted {
             world.joining(near, Joining::Parted);
         }
@@ -59,9 +81,9 @@ impl Kind {
 
     pub fn path(self) -> Path {
         match self {
-            Kind::Tunnel => Path::Hbone,
-            Kind::Joined | Kind::Parted => Path::Local,
-            Kind::Outgoing | Kind::Incoming => Path::Plaintext,
+            Kind::Consumers | Kind::Tunnel => Path::Hbone,
+            Kind::Joined | Kind::LocalConsumers | Kind::Parted => Path::Local,
+            Kind::Incoming | Kind::IncomingConsumer | Kind::Outgoing => Path::Plaintext,
         }
     }
 }

@@ -68,7 +68,7 @@ fn a_change_of_policy_ends_live_connections_of_every_path_at_once() {
         world.run(SECOND + 3 * MILLI);
         let server = world.heard_by(call).expect("it is under way");
         match kind {
-            Kind::Incoming => world.strict(),
+            Kind::Incoming | Kind::IncomingConsumer => world.strict(),
             _ => world.deny("no-a", a),
         }
         let (sent, received) = (world.received(server), world.received(call));

@@ -54,7 +54,7 @@ fn relaying(count: u16, judgements_per_turn: usize) -> (Engine, Vec<(SocketId, S
     };
     let mut engine = Engine::new(config, facts("}"), now());
     let workload = WorkloadRef { namespace: "n".into(), name: "b".into(), service_account: "default".into() };
-    engine.handle_input(now(), Input::PodAdded { pod: PodId(0), workload });
+    engine.handle_input(now(), Input::PodAdded { pod: PodId(0), workload, consumer: false });
     let pairs = (0..count).map(|number| {
         let origin = Origin {
             pod: PodId(0),

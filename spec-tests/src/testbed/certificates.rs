@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use culvert_core::identity::SpiffeId;
-use culvert_tokio::{CredentialSource, Material};
+use culvert_linux::node::{CredentialSource, Material};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,

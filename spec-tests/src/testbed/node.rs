@@ -13,10 +13,10 @@ use culvert_core::limit::Limits;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_linux::netns::Netns;
+use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 
-use super::{Certificates, Mesh, PATIENCE, Process, Stream, workspace};
+use super::{Certificates, Mesh, PATIENCE, Process, Runtime, Stream, workspace};
 
 /// What connects to the first goes to the second as if the pod had dialled it.
 pub type Forwarded = (SocketAddr, SocketAddr);
@@ -36,6 +36,8 @@ pub struct NodeSetup {
     pub limits: Limits,
     /// Threads.
     pub workers: usize,
+    /// What they run on.
+    pub runtime: Runtime,
     /// Where credentials come from.
     pub certificates: Certificates,
     /// A connection that is opened to this destination panics the worker that says so.
@@ -43,7 +45,7 @@ pub struct NodeSetup {
 }
 
 impl NodeSetup {
-    /// A node with one worker for a workload that runs under the service account of its name.
+    /// A node with one worker, on the runtime of [`Runtime::of_tests`], for a workload that runs under the service account of its name.
     pub fn new(mesh: &Mesh, workload: &str, ip: IpAddr, certificates: &Certificates) -> NodeSetup {
         NodeSetup {
             mesh: mesh.clone(),
@@ -52,6 +54,7 @@ impl NodeSetup {
             forwards: Vec::new(),
             limits: Limits::default(),
             workers: 1,
+            runtime: Runtime::of_tests(),
             certificates: certificates.clone(),
             deadly: None,
         }
@@ -91,6 +94,7 @@ impl NodeSetup {
             address: Some(self.ip),
             ports: Ports { outbound: None, inbound: None, ..Ports::default() },
             forwards: self.forwards.iter().map(forward).collect(),
+            consumer: None,
         };
         self.run(vec![pod], false)
     }
@@ -111,6 +115,7 @@ impl NodeSetup {
             address: None,
             ports: Ports::default(),
             forwards: Vec::new(),
+            consumer: None,
         };
         self.run(pods.iter().map(pod).collect(), true)
     }
@@ -137,7 +142,7 @@ impl NodeSetup {
             }),
             on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
         };
-        TestNode { node: Node::start(config, self.mesh.snapshot()).unwrap(), events }
+        TestNode { node: self.runtime.start(config, self.mesh.snapshot()).unwrap(), events }
     }
 
     /// Starts it as a child process and waits until it is ready. Its bounds are the defaults.
@@ -157,7 +162,7 @@ impl NodeSetup {
         let (name, account) = &self.workload;
         command.args(["node", "--workload", &format!("default/{name}/{account}")]);
         command.arg("--mesh").arg(&mesh).arg("--credentials").arg(&credentials);
-        command.args(["--workers", &self.workers.to_string()]);
+        command.args(["--workers", &self.workers.to_string(), "--runtime", self.runtime.name()]);
         for (listen, target) in &self.forwards {
             command.args(["--forward", &format!("{listen}={target}")]);
         }

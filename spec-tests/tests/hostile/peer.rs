@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use culvert_core::identity::SpiffeId;
+use culvert_linux::node::CredentialSource;
 use culvert_spec_tests::testbed::{AnyServer, Certificates, PATIENCE};
-use culvert_tokio::CredentialSource;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 

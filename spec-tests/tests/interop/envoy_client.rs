@@ -137,7 +137,7 @@ fn a_client_that_expects_somebody_else_sends_nothing() {
     let server = Address::take();
     let target = Some(server.port(7000));
     let scene = Scene::with(&peers, server, target, "somebody-else", &[], |mesh| mesh);
-    assert_eq!(exchange(&converse(scene.outbound), b"secret").ending, Ending::Reset);
+    assert_refused(&exchange(&converse(scene.outbound), b"secret"));
     scene.node().events.wait_for(1, |event| matches!(event, Event::TunnelClosed { .. }));
     assert!(scene.node().events.reasons().is_empty(), "a CONNECT arrived");
 }

@@ -236,7 +236,8 @@ fn again_until<E>(length: usize, mut sign: impl FnMut() -> Result<Vec<u8>, E>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use culvert_core::identity::{CredentialFault, IdentityFault, Issued, SpiffeId, SvidVerifier};
+    use culvert_core::identity::svid::SvidVerifier;
+    use culvert_core::identity::{Credential, CredentialFault, IdentityFault, Issued, SpiffeId};
     use culvert_core::seed::Seed;
     use culvert_sim::certificate::Authority;
     use rustls::pki_types::{AlgorithmIdentifier, UnixTime, alg_id};
@@ -303,15 +304,13 @@ mod tests {
         let real = cryptography();
         let mut root = authority(&real, "root 0");
         let mut issue = || root.issue(&id(), at(START), at(END)).unwrap();
-        let key = |credential: &culvert_core::identity::Credential| credential.chain().to_vec();
+        let key = |credential: &Credential| credential.chain().to_vec();
         let (first, second) = (issue(), issue());
         assert_ne!(key(&first), key(&second));
-        let chain = vec![
-            root.certify(&Template::svid(&id(), at(START), at(END)), &*real.notary.key(&name("another"))),
-        ];
+        let template = Template::svid(&id(), at(START), at(END));
+        let chain = vec![root.certify(&template, &*real.notary.key(&name("another"))).to_vec()];
         let issued = Issued { id: id(), chain, bundle: root.bundle().clone(), generation: 1 };
-        let joined =
-            culvert_core::identity::Credential::new(issued, real.notary.key(&name("wrong")), at(START));
+        let joined = Credential::new(issued, real.notary.key(&name("wrong")), at(START));
         assert_eq!(joined.err(), Some(CredentialFault::KeyMismatch));
     }
 

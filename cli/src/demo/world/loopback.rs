@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::capture::Local;
-use culvert_tokio::{Forward, Listening, PodConfig, Ports};
+use culvert_linux::node::{Forward, Listening, PodConfig, Ports};
 
 use super::nodes::{self, Nodes, Settings};
 use super::tap::{Tap, Watch};
@@ -16,6 +16,7 @@ use crate::demo::canary::Canary;
 use crate::demo::place::Place;
 use crate::demo::runner::FIRST_PORT;
 use crate::demo::scenario;
+use crate::runtime::Runtime;
 
 /// Where the nodes take tunnels, on each pod's address.
 const HBONE_PORT: u16 = 7008;
@@ -38,7 +39,7 @@ impl Loopback {
     /// # Errors
     ///
     /// Where an address cannot be listened on, most often because another demo is running.
-    pub fn new(run: u64) -> Result<Loopback, WorldError> {
+    pub fn new(runtime: Runtime, run: u64) -> Result<Loopback, WorldError> {
         let watch = Arc::new(Watch::for_canaries([Canary::mesh(run), Canary::passthrough(run)]));
         let mut wire = Vec::new();
         let mut tap = |listen: SocketAddr, target: SocketAddr| -> Result<(), WorldError> {
@@ -60,7 +61,7 @@ impl Loopback {
         let local =
             Local { own_ports: [HBONE_PORT, WIRE_PORT].into(), hbone_port: WIRE_PORT, ..Local::default() };
         let settings = Settings { local, keep_source: false, bind_pod_address: true, mark: None };
-        let nodes = Nodes::start(vec![pods_of(1), pods_of(2)], &settings)?;
+        let nodes = Nodes::start(runtime, vec![pods_of(1), pods_of(2)], &settings)?;
         Ok(Loopback { nodes, _wire: wire, watch })
     }
 }
@@ -147,5 +148,6 @@ fn pod(place: Place, captures: &[Capture]) -> PodConfig {
         forwards: of_pod
             .map(|capture| Forward { listen: capture.listen, target: capture.target, as_if: capture.as_if })
             .collect(),
+        consumer: None,
     }
 }

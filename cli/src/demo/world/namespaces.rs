@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_linux::lab::{Capture, Host, Lab, LabConfig, LabError, Sniffer};
+use culvert_linux::node::{PodConfig, Ports};
 use culvert_linux::redirect::{self, RedirectConfig};
 use culvert_linux::socket::EXEMPT_MARK;
-use culvert_tokio::{PodConfig, Ports};
 
 use super::nodes::{self, Nodes, Settings};
 use super::{FlowRecord, World, WorldError};
 use crate::demo::canary::Canary;
 use crate::demo::place::Place;
+use crate::runtime::Runtime;
 
 const NODE_1: &str = "node-1";
 const NODE_2: &str = "node-2";
@@ -32,7 +33,7 @@ impl Namespaces {
     /// # Errors
     ///
     /// Where the kernel refuses a part, most often for want of privileges.
-    pub fn new(run: u64) -> Result<Namespaces, WorldError> {
+    pub fn new(runtime: Runtime, run: u64) -> Result<Namespaces, WorldError> {
         let pods_of = |node| Place::ALL.into_iter().filter(move |place| place.node() == Some(node));
         let lab = Lab::new(
             &LabConfig::new()
@@ -48,7 +49,7 @@ impl Namespaces {
             bind_pod_address: false,
             mark: Some(EXEMPT_MARK),
         };
-        let nodes = Nodes::start(vec![pods(1)?, pods(2)?], &settings)?;
+        let nodes = Nodes::start(runtime, vec![pods(1)?, pods(2)?], &settings)?;
         let wire = Wire::watch(host(&lab, NODE_1)?, vec![Canary::mesh(run), Canary::passthrough(run)])?;
         Ok(Namespaces { nodes, wire, lab })
     }
@@ -131,6 +132,7 @@ fn pod(lab: &Lab, place: Place) -> Result<PodConfig, WorldError> {
         address: None,
         ports: Ports::default(),
         forwards: Vec::new(),
+        consumer: None,
     })
 }
 

@@ -13,7 +13,7 @@ use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::{Compat, Denial};
 use culvert_core::telemetry::{self, Event, Reason, Reporter};
-use culvert_tokio::{Node, NodeConfig, OriginalSource, PodConfig};
+use culvert_linux::node::{Node, NodeConfig, OriginalSource, PodConfig};
 
 use super::{FlowRecord, Side, WorldError};
 use crate::args::DEFAULT_TRUST_DOMAIN;
@@ -23,6 +23,7 @@ use crate::demo::place::{NAMESPACE, Place};
 use crate::demo::report::{FlowPath, Verdict};
 use crate::mesh_file;
 use crate::node::FromCa;
+use crate::runtime::Runtime;
 
 /// One worker for each node: a machine that shows a demo has better uses for its cores.
 const WORKERS: usize = 1;
@@ -47,7 +48,11 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Starts one node for each list of pods; they know no workload yet.
-    pub(super) fn start(pods: Vec<Vec<PodConfig>>, settings: &Settings) -> Result<Nodes, WorldError> {
+    pub(super) fn start(
+        runtime: Runtime,
+        pods: Vec<Vec<PodConfig>>,
+        settings: &Settings,
+    ) -> Result<Nodes, WorldError> {
         let ca = Ca::ephemeral(DEFAULT_TRUST_DOMAIN)
             .map_err(|error| WorldError::new(format!("cannot make a certificate authority: {error}")))?;
         let ca = Arc::new(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY));
@@ -55,7 +60,8 @@ impl Nodes {
         let empty = Arc::new(Snapshot::default());
         let start = |pods: Vec<PodConfig>| {
             let config = config(pods, settings, ca.clone(), sender.clone());
-            Node::start(config, empty.clone())
+            runtime
+                .start(config, empty.clone())
                 .map_err(|error| WorldError::new(format!("cannot start a node: {error}")))
         };
         Ok(Nodes { nodes: pods.into_iter().map(start).collect::<Result<_, _>>()?, records })

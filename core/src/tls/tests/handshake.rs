@@ -148,7 +148,7 @@ fn a_federated_server_is_accepted_and_a_federated_client_is_not() {
     let credential = |ca: &Ca, id: &str| {
         let (leaf, key) = ca.issue(Template::svid(&[id]));
         let bundle = Arc::new(both.clone());
-        let issued = Issued { id: id.parse().unwrap(), chain: vec![leaf], bundle, generation: 1 };
+        let issued = Issued { id: id.parse().unwrap(), chain: vec![leaf.to_vec()], bundle, generation: 1 };
         identity(&Arc::new(Credential::from_der(issued, key, &provider(), WALL).unwrap()))
     };
     let foreign = "spiffe://other.org/ns/x/sa/a";

@@ -1,0 +1,131 @@
+//! A worker that panics ends alone: its sockets are reset, what happened is reported, and it begins anew with the facts, pods and
+//! listeners of that moment. The other workers go on.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::TryRecvError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use culvert_core::mesh::Snapshot;
+use culvert_core::telemetry::Event;
+use culvert_core::time::Time;
+
+use super::{Command, Driver, Inbox, PodSockets, Runtime, Sleeper, Worker};
+
+/// The pause before a worker begins anew that had not lived long; doubled up to the last.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// A worker that lived this long begins anew at once.
+const LONG: Duration = Duration::from_secs(10);
+
+/// What outlives a driver: the next one begins with it.
+#[derive(Clone)]
+pub(super) struct Standing(Arc<Mutex<State>>);
+
+struct State {
+    inbox: Inbox,
+    snapshot: Arc<Snapshot>,
+    pods: Arc<[PodSockets]>,
+    draining: Option<Time>,
+}
+
+/// What a driver begins with.
+pub(super) struct Beginning {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) pods: Vec<PodSockets>,
+    pub(super) draining: Option<Time>,
+}
+
+impl Standing {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sleeper(&self) -> Arc<Sleeper> {
+        self.state().inbox.sleeper.clone()
+    }
+
+    /// The next command, if there is one. What it changes for good is remembered before anybody acts on it.
+    pub(super) fn next_command(&self) -> Option<Command> {
+        let mut state = self.state();
+        let command = match state.inbox.queue.try_recv() {
+            Ok(command) => command,
+            Err(TryRecvError::Empty) => return None,
+            // Nobody can tell this worker anything any more.
+            Err(TryRecvError::Disconnected) => return Some(Command::Stop),
+        };
+        match &command {
+            Command::Apply { snapshot, .. } => state.snapshot = snapshot.clone(),
+            Command::Drain { until } => {
+                state.draining = Some(*until);
+                // The last worker that lets go of the listeners closes them.
+                state.pods = Arc::default();
+            }
+            Command::Credential { .. } | Command::Open { .. } | Command::Stop => {}
+        }
+        Some(command)
+    }
+
+    fn beginning(&self) -> io::Result<Beginning> {
+        let state = self.state();
+        Ok(Beginning {
+            snapshot: state.snapshot.clone(),
+            pods: state.pods.iter().map(PodSockets::try_clone).collect::<io::Result<_>>()?,
+            draining: state.draining,
+        })
+    }
+}
+
+impl Worker {
+    /// Runs until told to stop or drained, however often it has to begin anew.
+    pub(crate) fn run<R: Runtime>(mut self, inbox: Inbox) {
+        let standing = Standing(Arc::new(Mutex::new(State {
+            inbox,
+            snapshot: self.snapshot.clone(),
+            pods: std::mem::take(&mut self.pods),
+            draining: None,
+        })));
+        let mut pause = PAUSE_MIN;
+        for life in 0.. {
+            let begun = Instant::now();
+            let why = match catch_unwind(AssertUnwindSafe(|| self.live::<R>(life, &standing))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("cannot begin: {error}"),
+                Err(panic) => words(panic.as_ref()),
+            };
+            let restarts = 1 + self.restarts.fetch_add(1, Ordering::Relaxed);
+            let event = Event::WorkerRestarted { why, restarts };
+            // What is told of it may be what panics.
+            let _told = catch_unwind(AssertUnwindSafe(|| (self.on_event)(self.number, &event)));
+            if begun.elapsed() >= LONG {
+                pause = PAUSE_MIN;
+            } else {
+                thread::sleep(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+
+    /// Runs one driver to its end. However it ends, all of its sockets are closed when this returns: those that the engine had
+    /// not closed are reset, see `SocketTable::insert`.
+    fn live<R: Runtime>(&self, life: u64, standing: &Standing) -> io::Result<()> {
+        let beginning = standing.beginning()?;
+        let mut engine = self.engine.clone();
+        if life > 0 {
+            // What was drawn before is not drawn again.
+            engine.seed = engine.seed.child(&format!("life-{life}"));
+        }
+        R::run(|runtime| Driver::new(self, runtime, engine, beginning, standing.clone()))
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
