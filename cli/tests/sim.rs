@@ -39,6 +39,31 @@ fn a_replay_of_bytes_tells_who_dialled_whom() {
 }
 
 #[test]
+fn a_scenario_that_is_named_by_its_bytes_is_that_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bytes.bin"), [VERSION, 1, 0, 0, 7, 9]).unwrap();
+    let told = |name: &str| {
+        let output = sim(dir.path(), &["replay", name]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    assert_eq!(told(&format!("hex:{VERSION:02x}0100000709")), told("bytes.bin"));
+}
+
+#[test]
+fn small_scenarios_are_counted_apart_from_states() {
+    let dir = tempfile::tempdir().unwrap();
+    let explored = |enough: &str| {
+        sim(dir.path(), &["explore", "--machine", "scenarios", "--depth", "3", "--at-least", enough])
+    };
+    let output = explored("0");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("scenarios: 75 scenarios, "), "{text}");
+    let errors = String::from_utf8(explored("1").stderr).unwrap();
+    assert!(errors.starts_with("error: 0 states, and 1 were asked for"), "{errors}");
+}
+
+#[test]
 fn with_the_cryptography_of_production_a_world_is_the_same_in_two_processes() {
     let dir = tempfile::tempdir().unwrap();
     let told = |provider: &str| {

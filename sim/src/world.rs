@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// Another authority of the mesh's trust domain, by what is for.
+    /// Another authority of the mesh's trust domain, known by what it is for.
     fn namesake(&self, seed: &Seed, label: impl Into<String>) -> Authority {
         let name = KeyName::new(*seed, label);
         let made = Authority::with(&self.cryptography.notary, &name, self.authority.trust_domain());

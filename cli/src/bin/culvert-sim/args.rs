@@ -163,7 +163,11 @@ mod tests {
         };
         assert_eq!((run.seeds.get(), run.from, run.jobs, run.json), (9, 4, NonZeroUsize::new(2), true));
         let Some(Command::Replay(replay)) = command("sim replay 17 --trace") else { panic!("not a replay") };
-        assert_eq!((replay.scenario, replay.trace), ("17".into(), true));
+        assert_eq!((&replay.scenario, replay.trace), (&"17".into(), true));
+        assert_eq!((run.provider, replay.provider), (Provider::Fake, Provider::Fake));
+        let Some(Command::Run(run)) = command("sim run --provider real") else { panic!("not a campaign") };
+        assert_eq!(run.provider, Provider::Real);
+        assert_eq!(command("sim run --provider other"), None);
         assert_eq!(command("sim run --seeds 0"), None);
         assert_eq!(command("sim replay"), None);
     }
