@@ -1,6 +1,7 @@
 //! A node proxy as a whole: its pods and listeners, its workers, the facts that they share.
 
 pub(crate) mod credentials;
+mod directory;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ use crate::netns::Netns;
 use crate::socket::{ListenOptions, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
 use credentials::{Request, Service};
+pub use directory::{CredentialDirectory, DirectoryError};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,16 +106,20 @@ pub struct PodConfig {
 }
 
 impl PodConfig {
-    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at `address` and port 15008.
-    pub fn in_process(workload: WorkloadRef, address: IpAddr, consumer: Backlog) -> PodConfig {
-        PodConfig {
+    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at the first address that
+    /// `snapshot` has for it, and port 15008. `None` where there is no such workload, or it has no address.
+    pub fn in_process(snapshot: &Snapshot, workload: WorkloadRef, consumer: Backlog) -> Option<PodConfig> {
+        let WorkloadRef { namespace, name, service_account } = &workload;
+        let known = snapshot.instances(namespace, name, service_account).first()?;
+        let address = *known.ips.first()?;
+        Some(PodConfig {
             workload,
             netns: None,
             address: Some(address),
             ports: Ports { outbound: None, inbound: None, ..Ports::default() },
             forwards: Vec::new(),
             consumer: Some(consumer),
-        }
+        })
     }
 }
 

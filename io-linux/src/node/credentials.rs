@@ -63,16 +63,6 @@ pub trait CredentialSource: Send + 'static {
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
 }
 
-impl<F, E> CredentialSource for F
-where
-    F: FnMut(&SpiffeId) -> Result<Material, E> + Send + 'static,
-    E: std::fmt::Display,
-{
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
-        self(id).map_err(|error| error.to_string())
-    }
-}
-
 /// Told why a credential cannot be had, on the thread that fetches.
 pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
 
