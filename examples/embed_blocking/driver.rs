@@ -240,7 +240,7 @@ impl Driver {
     }
 
     /// Waits until a socket is ready for what the engine can use, or a deadline has come. Says which sockets to pump.
-    fn wait(&mut self) -> Result<Vec<SocketId>, Box<dyn Error>> {
+    fn wait(&self) -> Result<Vec<SocketId>, Box<dyn Error>> {
         let mut ready = Vec::new();
         let (mut ids, mut fds) = (Vec::new(), Vec::new());
         for (id, Entry { transport, interest }) in &self.sockets {

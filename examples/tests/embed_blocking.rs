@@ -1,9 +1,10 @@
 //! The programs against each other, as processes with real sockets, and with credentials as `culvert ca issue` writes them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use culvert::ca::Ca;
@@ -11,6 +12,8 @@ use culvert::credentials::Directory;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_embed_blocking");
+/// Longer than any call takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Credentials of both workloads, of one authority.
 fn credentials(root: &Path, name: &str) {
@@ -58,11 +61,25 @@ fn call(credentials: &Path, port: &str, app_port: &str, input: Vec<u8>) -> Outpu
         .spawn()
         .unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = process.wait_with_output().unwrap();
     // A process that has failed early does not read it.
-    let _broken = writer.join().unwrap();
-    output
+    std::thread::spawn(move || stdin.write_all(&input));
+    let (stdout, stderr) = (collect(process.stdout.take().unwrap()), collect(process.stderr.take().unwrap()));
+    let Ok(stdout) = stdout.recv_timeout(PATIENCE) else {
+        process.kill().unwrap();
+        panic!("the call does not end: {}", String::from_utf8_lossy(&stderr.recv().unwrap()));
+    };
+    Output { status: process.wait().unwrap(), stdout, stderr: stderr.recv().unwrap() }
+}
+
+/// All that a pipe has, once it ends.
+fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        from.read_to_end(&mut all).unwrap();
+        sender.send(all)
+    });
+    receiver
 }
 
 #[test]
