@@ -224,3 +224,4 @@ mod slots;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod worklist;

@@ -128,7 +128,8 @@ impl Scenario {
             *to = from;
         }
         let mut draws = Seed::new(root).child("scenario").draws();
-        let mut bytes = vec![VERSION];
+        let mut bytes = Vec::with_capacity(EXPANDED + 8);
+        bytes.push(VERSION);
         while bytes.len() < EXPANDED {
             bytes.extend(draws.next_u64().to_le_bytes());
         }

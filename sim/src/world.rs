@@ -19,6 +19,7 @@ mod network;
 mod node;
 mod outage;
 mod paper;
+mod payload;
 mod permission;
 mod recording;
 mod renewal;
@@ -43,6 +44,7 @@ use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
+use culvert_core::worklist::Worklist;
 
 pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
@@ -82,7 +84,7 @@ pub struct World {
     apps: Apps,
     attackers: Vec<Attacker>,
     /// Attackers that have something to do.
-    busy: BTreeSet<AttackerId>,
+    busy: Worklist<AttackerId>,
     authority: Authority,
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
@@ -126,7 +128,7 @@ impl World {
             hosts: Vec::new(),
             apps: Apps::default(),
             attackers: Vec::new(),
-            busy: BTreeSet::new(),
+            busy: Worklist::default(),
             control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
             shown: BTreeSet::new(),
             finished: false,
@@ -432,17 +434,11 @@ impl World {
     }
 
     fn wake(&mut self) {
-        for (wire, side) in self.net.take_woken() {
-            match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
-                Some(Owner::App(app)) => {
-                    self.apps.ready.insert(app);
-                }
-                Some(Owner::Attacker(attacker)) => {
-                    self.busy.insert(attacker);
-                }
-                Some(Owner::Node(node, socket)) => {
-                    self.nodes[node.0].ready.insert(socket);
-                }
+        while let Some((wire, side)) = self.net.woken.pop() {
+            match self.net.wire(wire).map(|wire| &wire.end(side).owner) {
+                Some(Owner::App(app)) => self.apps.ready.insert(*app),
+                Some(Owner::Attacker(attacker)) => self.busy.insert(*attacker),
+                Some(Owner::Node(node, socket)) => self.nodes[node.0].ready.insert(*socket),
                 Some(Owner::Backlog(..) | Owner::Nobody) | None => {}
             }
         }

@@ -90,6 +90,23 @@ impl TlsContext {
         verifier.verify_server(leaf, intermediates, now).map(|_leaf| ())
     }
 
+    /// Whether a peer whose clock is ahead of `wall` accepts it: at the first moment at which every certificate of the chain has
+    /// begun. Until then the time hides whatever else is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with it beside its begin.
+    pub fn vouch_once_begun(&self, credential: &Credential, wall: WallTime) -> Result<(), IdentityFault> {
+        let mut at = wall;
+        // One more for each certificate that begins later than those before.
+        for _ in credential.chain() {
+            match self.vouch(credential, at) {
+                Err(IdentityFault::NotYetValid { not_before, .. }) if not_before > at => at = not_before,
+                outcome => return outcome,
+            }
+        }
+        self.vouch(credential, at)
+    }
+
     fn client(
         &self,
         verifier: Arc<SvidVerifier>,

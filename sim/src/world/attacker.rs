@@ -15,9 +15,9 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version,
 };
 
-use super::app::{Seen, payload};
+use super::app::Seen;
 use super::network::{Network, Owner, Side, Via, WireId};
-use super::{Pod, World};
+use super::{Pod, World, payload};
 use crate::certificate::{Authority, Template};
 use crate::crypto;
 use crate::crypto::random::with_stream;
@@ -181,7 +181,7 @@ impl World {
 
     /// The first bytes of what this attacker sends to applications, by which they know whose they are.
     pub fn signature(&self, attacker: AttackerId, len: u64) -> Vec<u8> {
-        (0..len).map(|offset| payload(STREAMS + attacker.0 as u64, offset)).collect()
+        (0..len).map(|offset| payload::byte(STREAMS + attacker.0 as u64, offset)).collect()
     }
 
     /// Says this once it can.

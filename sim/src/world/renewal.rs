@@ -71,12 +71,6 @@ impl Renewals {
         self.ends.retain(|(holder, _), _| *holder != node);
     }
 
-    /// Whether a node may go by what was never right: by a clock that is behind, none is valid yet, and of such a one it does not
-    /// look whether it chains.
-    pub(super) fn may_hold_wrong(&self, node: NodeId) -> bool {
-        self.wronged.contains(&node) && self.jumped.contains(&node)
-    }
-
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
     pub(super) fn mislead(&mut self, node: NodeId, id: &SpiffeId) {
         self.wronged.insert(node);

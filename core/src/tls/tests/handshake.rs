@@ -193,6 +193,35 @@ fn validity_is_judged_at_the_contexts_time() {
 }
 
 #[test]
+fn what_has_not_begun_is_judged_by_when_it_will() {
+    let (ours, theirs) = (Ca::new("mesh"), Ca::new("mesh"));
+    let between = ours.below("between", |params| params.not_before = rcgen::date_time_ymd(2027, 1, 20));
+    let context = context();
+    let judged = |issuer: &Ca, chain: &[&Ca], last: u8| {
+        let mut template = Template::svid(&[A]);
+        template.params.not_before = rcgen::date_time_ymd(2027, 1, 16);
+        template.params.not_after = rcgen::date_time_ymd(2027, 1, last);
+        let (leaf, key) = issuer.issue(template);
+        let chain = std::iter::once(leaf).chain(chain.iter().map(|ca| ca.der())).collect();
+        let issued =
+            Issued { id: A.parse().unwrap(), chain, bundle: ours.bundle("cluster.local"), generation: 1 };
+        let credential = Credential::from_der(issued, key, &provider(), WALL).unwrap();
+        let early = context.vouch(&credential, WALL);
+        assert!(matches!(early, Err(IdentityFault::NotYetValid { .. })), "{early:?}");
+        context.vouch_once_begun(&credential, WALL)
+    };
+    assert_eq!(judged(&ours, &[], 17), Ok(()));
+    assert!(matches!(
+        judged(&theirs, &[], 17),
+        Err(IdentityFault::BadSignature | IdentityFault::UnknownIssuer)
+    ));
+    assert_eq!(judged(&between, &[&between], 21), Ok(()));
+    assert_eq!(judged(&between, &[], 21), Err(IdentityFault::UnknownIssuer));
+    // It is over before what it hangs on begins.
+    assert!(matches!(judged(&between, &[&between], 19), Err(IdentityFault::Expired { .. })));
+}
+
+#[test]
 fn the_cipher_suites_are_the_meshs() {
     let mut chacha = (*provider()).clone();
     chacha.cipher_suites.retain(|s| s.suite() == CipherSuite::TLS13_CHACHA20_POLY1305_SHA256);
