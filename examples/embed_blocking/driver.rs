@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -121,11 +121,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(config: Config, facts: Snapshot, credentials: &Path, workload: WorkloadRef) -> Driver {
+    pub fn new(config: Config, facts: Snapshot, credentials: PathBuf, workload: WorkloadRef) -> Driver {
         let start = Instant::now();
         let mut engine = Engine::new(config.clone(), Arc::new(facts), now(start));
         engine.handle_input(now(start), Input::PodAdded { pod: POD, workload, consumer: true });
-        let (sockets, credentials) = (BTreeMap::new(), credentials.to_owned());
+        let sockets = BTreeMap::new();
         Driver { engine, sockets, listener: None, config, credentials, start, call: None, drained: false }
     }
 
@@ -155,7 +155,7 @@ impl Driver {
             self.perform();
             if self.drained {
                 return match self.call.take().flatten() {
-                    Some(Reason::Completed) | None => Ok(io::stdout().flush()?),
+                    Some(Reason::Completed) | None => Ok(()),
                     Some(reason) => Err(reason.to_string().into()),
                 };
             }
@@ -182,8 +182,7 @@ impl Driver {
                 },
                 // Permitted already. An application that has no room now would answer with `Failed` and `IoFault::Refused`.
                 Output::Deliver { socket, peer, address, .. } => {
-                    let peer = peer.map_or("somebody".into(), |peer| peer.to_string());
-                    eprintln!("a connection of {peer} to {address}");
+                    println!("{peer:?} dials {address}");
                     self.insert(socket, Transport::Memory(Application::echo()));
                     self.engine.handle_input(now, Input::Connected { socket, local: address });
                 }
