@@ -38,7 +38,7 @@ pub fn verifier() -> SvidVerifier {
 /// A certificate of the mesh's authority that says what `template` says, and its key.
 fn certified(authority: &Authority, template: &Template) -> (Vec<u8>, PrivateKey) {
     let key = PrivateKey::from_seed(&Seed::new([2; 32]));
-    (authority.certify(template, key.public()).to_vec(), key)
+    (authority.certify(template, &key).to_vec(), key)
 }
 
 /// Certificates of every kind, good and bad, by name.

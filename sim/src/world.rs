@@ -59,7 +59,7 @@ pub use recording::{Outcome, Polling, Recording, Step};
 pub use upheaval::Hostile;
 
 use crate::certificate::Authority;
-use crate::crypto;
+use crate::cryptography::{Cryptography, KeyName};
 use crate::liar::{Liar, Lie};
 use app::{App, Apps};
 use attacker::Attacker;
@@ -76,6 +76,7 @@ const TURNS: usize = 2_000_000;
 #[derive(Debug)]
 pub struct World {
     seed: Seed,
+    cryptography: Cryptography,
     limits: Limits,
     same_node: bool,
     net: Network,
@@ -108,6 +109,15 @@ impl World {
 
     /// An empty world whose engines have other limits than the defaults.
     pub fn with_limits(seed: u64, change: impl FnOnce(&mut Limits)) -> World {
+        World::with_cryptography(Cryptography::fake(), seed, change)
+    }
+
+    /// An empty world that also has another cryptography than the fake.
+    pub fn with_cryptography(
+        cryptography: Cryptography,
+        seed: u64,
+        change: impl FnOnce(&mut Limits),
+    ) -> World {
         let mut bytes = [0; 32];
         for (to, from) in bytes.iter_mut().zip(seed.to_le_bytes()) {
             *to = from;
@@ -115,13 +125,16 @@ impl World {
         let seed = Seed::new(bytes);
         let mut limits = Limits::default();
         change(&mut limits);
+        let authority = Authority::with(&cryptography.notary, &KeyName::new(seed, "root 0"), "cluster.local");
         World {
             net: Network::new(seed.child("network").draws(), seed.child("paths").draws()),
-            authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
+            authority: authority.expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
             upheavals: upheaval::Upheavals::default(),
+            replays: cryptography.exact,
             seed,
+            cryptography,
             limits,
             same_node: true,
             nodes: Vec::new(),
@@ -134,8 +147,14 @@ impl World {
             finished: false,
             permissions: permission::Permissions::default(),
             lifetime: Duration::from_secs(24 * 3600),
-            replays: true,
         }
+    }
+
+    /// Another authority of the mesh's trust domain, known by what it is for.
+    fn namesake(&self, seed: &Seed, label: impl Into<String>) -> Authority {
+        let name = KeyName::new(*seed, label);
+        let made = Authority::with(&self.cryptography.notary, &name, self.authority.trust_domain());
+        made.expect("the trust domain's name is correct")
     }
 
     /// Adds a node without pods.
@@ -155,7 +174,9 @@ impl World {
         let recorded = self.replays && liar.is_none();
         let facts = self.control.facts().clone();
         self.control.subscribe(self.net.now);
-        self.nodes.push(Node::new(config, facts, self.now(), draws, recorded, liar));
+        let mut node = Node::new(config, facts, self.now(), draws, recorded, liar);
+        node.outcome.compares_bytes(self.cryptography.exact);
+        self.nodes.push(node);
         NodeId(number)
     }
 
@@ -164,7 +185,7 @@ impl World {
         let seed = self.seed.child(&format!("node {number}"));
         Config {
             limits: self.limits.clone(),
-            crypto: crypto::provider(),
+            crypto: self.cryptography.provider.clone(),
             seed: if life == 0 { seed } else { seed.child(&format!("life {life}")) },
             local: Local { same_node: self.same_node, ..Local::default() },
             compat: Compat::Culvert,

@@ -98,8 +98,8 @@ fn templates_make_the_faults_that_they_name() {
     let fault = |change: fn(&mut Template)| {
         let mut template = Template::svid(&a(), START, END);
         change(&mut template);
-        let key = PrivateKey::from_seed(&Seed::new([9; 32])).public();
-        verify(authority.bundle(), &authority.certify(&template, key), START).err()
+        let key = PrivateKey::from_seed(&Seed::new([9; 32]));
+        verify(authority.bundle(), &authority.certify(&template, &key), START).err()
     };
     assert_eq!(fault(|_| ()), None);
     assert_eq!(fault(|t| t.uris.clear()), Some(IdentityFault::NoSubjectAltName));
@@ -151,8 +151,8 @@ quickcheck! {
     fn times_are_read_as_they_were_written(not_before: u64, not_after: u64) -> bool {
         let [not_before, not_after] = [not_before, not_after].map(|t| WallTime::from_unix_secs(t % 253_402_300_800));
         let template = Template::svid(&a(), not_before, not_after);
-        let key = PrivateKey::from_seed(&Seed::new([9; 32])).public();
-        let leaf = Leaf::read(&authority(1).certify(&template, key)).unwrap();
+        let key = PrivateKey::from_seed(&Seed::new([9; 32]));
+        let leaf = Leaf::read(&authority(1).certify(&template, &key)).unwrap();
         (leaf.not_before, leaf.not_after) == (not_before, not_after)
     }
 }

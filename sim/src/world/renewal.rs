@@ -188,8 +188,7 @@ impl World {
         if self.renewals.successor.is_none() {
             self.renewals.roots += 1;
             let seed = self.seed.child(&format!("root {}", self.renewals.roots));
-            let next = Authority::new(&seed, self.authority.trust_domain());
-            self.renewals.successor = Some(next.expect("the trust domain's name is correct"));
+            self.renewals.successor = Some(self.namesake(&seed, format!("root {}", self.renewals.roots)));
             self.net.agenda.put(self.net.now, Happening::Root(Phase::Both));
         }
     }
@@ -227,8 +226,8 @@ impl World {
     /// A node gets credentials of a root that nobody else trusts, and trusts nobody else (C5).
     pub fn estrange(&mut self, node: NodeId) {
         let seed = self.seed.child("stranger");
-        let stranger = Authority::new(&seed, self.authority.trust_domain());
-        let own = std::mem::replace(&mut self.authority, stranger.expect("the name is correct"));
+        let stranger = self.namesake(&seed, "stranger");
+        let own = std::mem::replace(&mut self.authority, stranger);
         self.renewals.unsound.insert(node);
         let ids = self.issued.iter().filter(|(holder, _)| *holder == node);
         for (_, id) in ids.cloned().collect::<Vec<_>>() {

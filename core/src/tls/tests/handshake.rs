@@ -202,7 +202,7 @@ fn what_has_not_begun_is_judged_by_when_it_will() {
         template.params.not_before = rcgen::date_time_ymd(2027, 1, 16);
         template.params.not_after = rcgen::date_time_ymd(2027, 1, last);
         let (leaf, key) = issuer.issue(template);
-        let chain = std::iter::once(leaf).chain(chain.iter().map(|ca| ca.der())).collect();
+        let chain = std::iter::once(leaf.to_vec()).chain(chain.iter().map(|ca| ca.der().to_vec())).collect();
         let issued =
             Issued { id: A.parse().unwrap(), chain, bundle: ours.bundle("cluster.local"), generation: 1 };
         let credential = Credential::from_der(issued, key, &provider(), WALL).unwrap();
