@@ -44,7 +44,7 @@ use culvert_core::seed::Seed;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
 
-pub use app::{Act, AppId, Reading, Script, Seen, Serve};
+pub use app::{Act, AppId, Reading, Script, Seen, Serve, payloads};
 pub use attacker::{AttackerId, Papers};
 pub use control::{CatchUp, Delivery};
 pub use culvert_core::mesh::HealthStatus;

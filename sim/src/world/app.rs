@@ -117,8 +117,9 @@ fn word(stream: u64, number: u64) -> u64 {
     (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }
 
-/// The bytes of a stream from an offset on, as many as asked for.
-fn payloads(stream: u64, offset: u64, len: usize, into: &mut Vec<u8>) {
+/// The bytes of a stream from an offset on, as many as asked for. The first eight are its number, and each later one is a function
+/// of the number and the offset: so whoever reads them knows whose they are, and where they belong.
+pub fn payloads(stream: u64, offset: u64, len: usize, into: &mut Vec<u8>) {
     into.clear();
     let end = offset + len as u64;
     let mut at = offset;
