@@ -7,6 +7,7 @@ mod case;
 mod cases;
 mod contract;
 mod ground;
+mod idle;
 mod program;
 mod random;
 mod restless;
