@@ -20,7 +20,7 @@ const BY_DESTINATION: &str = "reset by the destination";
 
 /// Bytes, in large and in the smallest pieces.
 pub fn of_bytes() -> Vec<Case> {
-    Kind::ALL.into_iter().flat_map(|kind| [echo(kind), single_bytes(kind)]).collect()
+    Kind::ALL.into_iter().flat_map(|kind| [echo(kind), single_bytes(kind), much(kind)]).collect()
 }
 
 /// FIN of one side before the other has said all.
@@ -81,6 +81,12 @@ fn greeter() -> Script {
 
 fn echo(kind: Kind) -> Case {
     Case::of_one_call("an echo", kind, Script::send(200_000), Script::echo()).completes(200_000, 200_000)
+}
+
+/// More than a socket may move before others have their turn.
+fn much(kind: Kind) -> Case {
+    let all = 8 * MIB;
+    Case::of_one_call("much at once", kind, Script::send(all), Script::echo()).completes(all, all)
 }
 
 fn client_ends_first(kind: Kind) -> Case {

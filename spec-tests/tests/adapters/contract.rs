@@ -12,8 +12,11 @@ use crate::{cases, random};
 /// How many random cases there are.
 const RANDOM: u64 = 120;
 
+/// After so many differences the rest is not looked at: what stands still takes its time.
+const MOST_WRONG: usize = 2;
+
 /// Runs cases on every ground; each must come out as it says, so all of them do the same. Prints the list of what was equal, and
-/// goes on to the last case where something was not.
+/// goes on for a while where something was not.
 fn same_everywhere(cases: &[Case]) {
     let restless = RESTLESS.each_ref().map(|kernel| kernel as &dyn Ground);
     let mut wrong = Vec::new();
@@ -33,6 +36,9 @@ fn same_everywhere(cases: &[Case]) {
             }
         }
         println!("{:<60}{equal}", case.name);
+        if wrong.len() > MOST_WRONG {
+            break;
+        }
     }
     assert!(wrong.is_empty(), "not as the cases say:\n{}", wrong.join("\n"));
 }

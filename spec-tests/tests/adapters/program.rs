@@ -18,9 +18,9 @@ pub use record::{Record, Records, server_of};
 /// The bytes that say whose a stream is.
 const HEADER: usize = 8;
 /// An echo holds this much at most; beyond, it stops reading.
-const ECHO: usize = 64 << 10;
+const ECHO: usize = 1 << 20;
 /// Bytes that one system call moves at most.
-const MOST: usize = 16 << 10;
+const MOST: usize = 256 << 10;
 
 /// Where it is the question how far a sender is ahead, the buffers that a program's socket has in the kernel each way: what the
 /// kernel would take of itself is more than a node ever does.
@@ -220,7 +220,7 @@ impl Program {
             Reading::Slow(bytes, every) => (bytes, Some(every)),
         };
         let mut left = most;
-        let mut space = [0; MOST];
+        let mut space = vec![0; MOST];
         while left > 0 && self.seen == Seen::Open && self.echo.len() < ECHO {
             let room = left.min(self.most);
             match (&self.stream).read(&mut space[..room]) {
