@@ -3,11 +3,13 @@
 //! (invariant M2).
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod burst;
 mod case;
 mod cases;
 mod contract;
 mod ground;
 mod idle;
+mod pipes;
 mod program;
 mod random;
 mod restless;
