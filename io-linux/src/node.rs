@@ -202,14 +202,14 @@ pub enum NodeError {
     Randomness,
 }
 
-/// Facts on their way to the workers. They arrive whether anybody waits or not.
+/// Facts or credentials on their way to the workers. They arrive whether anybody waits or not.
 #[derive(Debug)]
 pub struct Applying(std_mpsc::Receiver<()>);
 
 impl Applying {
-    /// Waits until every worker decides by the new facts, and moves no byte that they may forbid.
+    /// Waits until every worker acts by what is new, and moves no byte that new facts may forbid.
     pub fn wait(self) {
-        // Nothing is ever sent: the last worker that has the facts, or has ended, closes the channel.
+        // Nothing is ever sent: the last worker that has it, or has ended, closes the channel.
         let _closed = self.0.recv();
     }
 }
@@ -339,6 +339,14 @@ impl Node {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
             worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
+    }
+
+    /// Fetches the credentials that are in use anew, whatever is left of their lives. Connections go on; those that come once the
+    /// new ones are here use them.
+    pub fn renew_credentials(&self) -> Applying {
+        let (in_force, taken_in) = std_mpsc::channel();
+        let _gone = self.credentials.send(Request::Renew { in_force });
         Applying(taken_in)
     }
 
