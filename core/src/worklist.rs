@@ -1,6 +1,6 @@
 //! What is to be done, each thing once, the least first.
 //!
-//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! **Internal**: for the engine and the simulator of this workspace; no part of the interface, and may change
 //! with any version.
 
 use std::collections::VecDeque;

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use culvert::ca::Ca;
-use culvert::credentials::Directory;
+use culvert::credentials::{CredentialDirectory, store};
 use tempfile::TempDir;
 
 /// Longer than any call takes.
@@ -46,7 +46,7 @@ impl Mesh {
         for workload in ["client", "server"] {
             let id = format!("spiffe://cluster.local/ns/default/sa/{workload}").parse().unwrap();
             let issued = ca.issue(&id, SystemTime::now(), Duration::from_secs(3600)).unwrap();
-            Directory::new(&directory).store(&id, &issued).unwrap();
+            store(&CredentialDirectory::new(&directory), &id, &issued).unwrap();
         }
         directory
     }

@@ -3,14 +3,12 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use culvert_core::engine::boundary::WorkloadRef;
-use culvert_core::identity::SpiffeId;
 use culvert_core::mesh::{MeshFile, Snapshot};
 use culvert_linux::consumer::backlog;
-use culvert_linux::node::{Material, NodeConfig, PodConfig};
+use culvert_linux::node::{CredentialDirectory, NodeConfig, PodConfig};
 use culvert_tokio::Connection;
 use tokio::io::{AsyncWriteExt, copy, split};
 
@@ -22,24 +20,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let facts: MeshFile = serde_saphyr::from_str(&fs::read_to_string(mesh)?)?;
     let snapshot = Arc::new(Snapshot::from_file(facts)?);
-    // Which workload this is, and where its peers find it.
-    let name = "server";
-    let workload =
-        WorkloadRef { namespace: "default".into(), name: name.into(), service_account: name.into() };
-    let known = snapshot.instances("default", name, name).first();
-    let address = known
-        .and_then(|known| known.ips.first().copied())
-        .ok_or("the mesh has no address of this workload")?;
-    let credentials = PathBuf::from(credentials);
-    let source = move |id: &SpiffeId| {
-        let file = |name: &str| fs::read(credentials.join(name));
-        let own = format!("{}/{}", id.namespace(), id.service_account());
-        let (chain, key) = (file(&format!("{own}.crt"))?, file(&format!("{own}.key"))?);
-        Ok::<_, Box<dyn Error>>(Material::from_pem(&chain, &key, &file("bundle.pem")?)?)
-    };
     let (backlog, mut incoming) = backlog(128);
+    let workload = WorkloadRef::new("default", "server", "server");
+    let pod = PodConfig::in_process(&snapshot, workload, backlog).ok_or("the mesh has no such workload")?;
     let crypto = rustls::crypto::aws_lc_rs::default_provider();
-    let mut config = NodeConfig::new(vec![PodConfig::in_process(workload, address, backlog)], crypto, source);
+    let mut config = NodeConfig::new(vec![pod], crypto, CredentialDirectory::new(credentials));
     config.on_credential_fault = Arc::new(|id, why| eprintln!("{id}: {why}"));
     let node = culvert_tokio::start(config, snapshot)?;
     println!("listening on {}", node.hbone_addresses()[0]);

@@ -45,7 +45,7 @@ use table::SocketTable;
 
 /// What a node tells its workers.
 pub(crate) enum Command {
-    /// `in_force` is dropped once the engine has taken the facts in.
+    /// `in_force` is dropped once the engine has taken the facts in; so below, where somebody waits.
     Apply {
         snapshot: Arc<Snapshot>,
         changed: Arc<Changed>,
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Credential {
         id: SpiffeId,
         outcome: Result<Arc<Credential>, IdentityFault>,
+        in_force: Option<std_mpsc::Sender<()>>,
     },
     Drain {
         until: Time,
@@ -264,8 +265,9 @@ impl<R: Runtime> Driver<R> {
                     self.engine.handle_input(now, Input::Apply { snapshot, changed });
                     drop(in_force);
                 }
-                Command::Credential { id, outcome } => {
+                Command::Credential { id, outcome, in_force } => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
+                    drop(in_force);
                 }
                 Command::Drain { until } => {
                     self.listeners.clear();

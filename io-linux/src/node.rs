@@ -1,6 +1,7 @@
 //! A node proxy as a whole: its pods and listeners, its workers, the facts that they share.
 
 pub(crate) mod credentials;
+mod directory;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -27,6 +28,7 @@ use crate::netns::Netns;
 use crate::socket::{ListenOptions, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
 use credentials::{Request, Service};
+pub use directory::{CredentialDirectory, DirectoryError};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,16 +106,20 @@ pub struct PodConfig {
 }
 
 impl PodConfig {
-    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at `address` and port 15008.
-    pub fn in_process(workload: WorkloadRef, address: IpAddr, consumer: Backlog) -> PodConfig {
-        PodConfig {
+    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at the first address that
+    /// `snapshot` has for it, and port 15008. `None` where there is no such workload, or it has no address.
+    pub fn in_process(snapshot: &Snapshot, workload: WorkloadRef, consumer: Backlog) -> Option<PodConfig> {
+        let WorkloadRef { namespace, name, service_account } = &workload;
+        let known = snapshot.instances(namespace, name, service_account).first()?;
+        let address = *known.ips.first()?;
+        Some(PodConfig {
             workload,
             netns: None,
             address: Some(address),
             ports: Ports { outbound: None, inbound: None, ..Ports::default() },
             forwards: Vec::new(),
             consumer: Some(consumer),
-        }
+        })
     }
 }
 
@@ -196,14 +202,14 @@ pub enum NodeError {
     Randomness,
 }
 
-/// Facts on their way to the workers. They arrive whether anybody waits or not.
+/// Facts or credentials on their way to the workers. They arrive whether anybody waits or not.
 #[derive(Debug)]
 pub struct Applying(std_mpsc::Receiver<()>);
 
 impl Applying {
-    /// Waits until every worker decides by the new facts, and moves no byte that they may forbid.
+    /// Waits until every worker acts by what is new, and moves no byte that new facts may forbid.
     pub fn wait(self) {
-        // Nothing is ever sent: the last worker that has the facts, or has ended, closes the channel.
+        // Nothing is ever sent: the last worker that has it, or has ended, closes the channel.
         let _closed = self.0.recv();
     }
 }
@@ -333,6 +339,14 @@ impl Node {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
             worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
+    }
+
+    /// Fetches the credentials that are in use anew, whatever is left of their lives. Connections go on; those that come once the
+    /// new ones are here use them.
+    pub fn renew_credentials(&self) -> Applying {
+        let (in_force, taken_in) = std_mpsc::channel();
+        let _gone = self.credentials.send(Request::Renew { in_force });
         Applying(taken_in)
     }
 

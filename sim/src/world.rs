@@ -55,6 +55,7 @@ pub use host::Pod;
 pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
 pub use paper::Wrong;
+pub use payload::fill as fill_payload;
 pub use recording::{Outcome, Polling, Recording, Step};
 pub use upheaval::Hostile;
 

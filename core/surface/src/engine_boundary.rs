@@ -167,6 +167,7 @@ const _: for<'a> fn(&'a Slices<'static>) -> &'a [IoSlice<'static>] = Slices::as_
 const _: fn(&Slices<'static>) -> bool = Slices::is_empty;
 pub type SocketIdIs = SocketId;
 const _: fn(SocketId) -> usize = SocketId::slot;
+const _: fn(&str, &str, &str) -> WorkloadRef = WorkloadRef::new;
 pub fn fields_of_workload_ref(value: WorkloadRef) -> (Arc<str>, Arc<str>, Arc<str>) {
     let WorkloadRef { namespace, name, service_account } = value;
     (namespace, name, service_account)

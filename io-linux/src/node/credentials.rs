@@ -63,21 +63,18 @@ pub trait CredentialSource: Send + 'static {
     fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
 }
 
-impl<F, E> CredentialSource for F
-where
-    F: FnMut(&SpiffeId) -> Result<Material, E> + Send + 'static,
-    E: std::fmt::Display,
-{
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
-        self(id).map_err(|error| error.to_string())
-    }
-}
-
 /// Told why a credential cannot be had, on the thread that fetches.
 pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
 
 pub(crate) enum Request {
-    Need { id: SpiffeId, worker: usize },
+    Need {
+        id: SpiffeId,
+        worker: usize,
+    },
+    /// Those that are in use are fetched anew. `in_force` is dropped once the workers have them, or they could not be had.
+    Renew {
+        in_force: mpsc::Sender<()>,
+    },
     Stop,
 }
 
@@ -104,13 +101,14 @@ impl Service {
         let mut held: BTreeMap<SpiffeId, Held> = BTreeMap::new();
         let mut wanted: BTreeMap<SpiffeId, (Instant, Vec<usize>)> = BTreeMap::new();
         let mut generation = 0;
+        let mut renewed = None;
         loop {
             let next = held.values().map(|h| h.renew).chain(wanted.values().map(|(at, _)| *at)).min();
             let wait =
                 next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             match requests.recv_timeout(wait) {
                 Ok(Request::Need { id, worker }) => match held.get(&id) {
-                    Some(held) => self.send(worker, &id, Ok(held.credential.clone())),
+                    Some(held) => self.send(worker, &id, Ok(held.credential.clone()), None),
                     None => {
                         let (_, workers) = wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new()));
                         if !workers.contains(&worker) {
@@ -118,6 +116,11 @@ impl Service {
                         }
                     }
                 },
+                Ok(Request::Renew { in_force }) => {
+                    let now = Instant::now();
+                    held.values_mut().for_each(|held| held.renew = now);
+                    renewed = Some(in_force);
+                }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -131,14 +134,15 @@ impl Service {
                 match outcome {
                     Ok(credential) => {
                         for worker in workers {
-                            self.send(worker, &id, Ok(credential.clone()));
+                            self.send(worker, &id, Ok(credential.clone()), None);
                         }
                         held.insert(id, Held { renew: self.renewal(&credential), credential });
                     }
                     Err(why) => {
                         (self.on_fault)(&id, &why);
                         for &worker in &workers {
-                            self.send(worker, &id, Err(IdentityFault::Unavailable(why.as_str().into())));
+                            let outcome = Err(IdentityFault::Unavailable(why.as_str().into()));
+                            self.send(worker, &id, outcome, None);
                         }
                         // Tried again unasked: a pod that waits for its identity is ready once the source is.
                         wanted.insert(id, (now + RETRY, workers));
@@ -152,7 +156,7 @@ impl Service {
                 match self.fetch(&id, generation) {
                     Ok(credential) => {
                         for worker in 0..self.workers.len() {
-                            self.send(worker, &id, Ok(credential.clone()));
+                            self.send(worker, &id, Ok(credential.clone()), renewed.clone());
                         }
                         held.insert(id, Held { renew: self.renewal(&credential), credential });
                     }
@@ -165,6 +169,7 @@ impl Service {
                     }
                 }
             }
+            renewed = None;
         }
     }
 
@@ -192,9 +197,15 @@ impl Service {
         Instant::now() + left.max(RENEW_MIN)
     }
 
-    fn send(&self, worker: usize, id: &SpiffeId, outcome: Result<Arc<Credential>, IdentityFault>) {
+    fn send(
+        &self,
+        worker: usize,
+        id: &SpiffeId,
+        outcome: Result<Arc<Credential>, IdentityFault>,
+        in_force: Option<mpsc::Sender<()>>,
+    ) {
         if let Some(worker) = self.workers.get(worker) {
-            worker.send(Command::Credential { id: id.clone(), outcome });
+            worker.send(Command::Credential { id: id.clone(), outcome, in_force });
         }
     }
 }

@@ -206,7 +206,7 @@ impl Choices<'_> {
             ways: self.ways(),
             scarcity: self.scarcity(),
             tale,
-            consumer: ((seed >> 8) % 4 == 0).then_some((seed >> 16) as usize % nodes),
+            consumer: (seed >> 8).is_multiple_of(4).then_some((seed >> 16) as usize % nodes),
         }
     }
 

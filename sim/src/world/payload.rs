@@ -13,8 +13,9 @@ pub(super) fn byte(stream: u64, offset: u64) -> u8 {
     word(stream, number)[at]
 }
 
-/// Fills `into` with the bytes of a stream from an offset on.
-pub(super) fn fill(stream: u64, offset: u64, into: &mut [u8]) {
+/// Fills `into` with the bytes of a stream from an offset on. The first eight are its number, and each later word is a function of the
+/// number and the place: so whoever reads them knows whose they are, and where they belong.
+pub fn fill(stream: u64, offset: u64, into: &mut [u8]) {
     let (mut number, at) = place(offset);
     let (head, rest) = into.split_at_mut(head_bytes(at, into.len()));
     if !head.is_empty() {

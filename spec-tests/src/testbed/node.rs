@@ -198,7 +198,8 @@ type Reported = (usize, Event);
 pub struct Events(Arc<(Mutex<Vec<Reported>>, Condvar)>);
 
 impl Events {
-    fn push(&self, worker: usize, event: Event) {
+    /// Adds one, as the worker of this number reported it.
+    pub fn push(&self, worker: usize, event: Event) {
         self.0.0.lock().unwrap().push((worker, event));
         self.0.1.notify_all();
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use culvert_core::telemetry::{Connection, Event, Path};
 use culvert_linux::lab::{Host, Lab, LabConfig};
 use culvert_linux::redirect::{self, RedirectConfig};
-use culvert_spec_tests::testbed::{Certificates, Mesh, NodeSetup, Server, TestNode, converse};
+use culvert_spec_tests::testbed::{Certificates, Mesh, NodeSetup, Runtime, Server, TestNode, converse};
 
 pub struct Cluster {
     lab: Lab,
@@ -17,7 +17,8 @@ pub struct Cluster {
 const PODS: [&str; 3] = ["client", "neighbour", "server"];
 
 impl Cluster {
-    pub fn new() -> Cluster {
+    /// Its nodes run on this runtime.
+    pub fn on(runtime: Runtime) -> Cluster {
         let config = LabConfig::new()
             .node("first", ["client", "neighbour"])
             .node("second", ["server"])
@@ -32,6 +33,7 @@ impl Cluster {
         }
         let [client, neighbour, server] = PODS.map(|name| (name, &lab.host(name).unwrap().netns));
         let setup = NodeSetup::new(&mesh, "", Ipv6Addr::UNSPECIFIED.into(), &certificates);
+        let setup = NodeSetup { runtime, ..setup };
         let (first, second) = (setup.start_for(&[client, neighbour]), setup.start_for(&[server]));
         Cluster { lab, mesh, first, second }
     }

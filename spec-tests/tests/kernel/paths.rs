@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use culvert_core::telemetry::Path;
 use culvert_spec_tests::testbed::{
-    Ending, Heard, PATIENCE, abort, echo, exchange, hear, pattern, read_line, take,
+    Ending, Heard, PATIENCE, Runtime, abort, echo, exchange, hear, pattern, read_line, take,
 };
 
 use crate::cluster::{Cluster, opened};
@@ -44,12 +44,14 @@ fn carries(cluster: &Cluster, from: &str, to: &str, path: Path) {
 #[test]
 fn pods_of_two_nodes_meet_in_a_tunnel() {
     with_namespaces("paths::pods_of_two_nodes_meet_in_a_tunnel", || {
-        let cluster = Cluster::new();
-        carries(&cluster, "client", "server", Path::Hbone);
-        let [v4, v6] = cluster.addresses("server").map(|ip| SocketAddr::new(ip, PORT));
-        for target in [v4, v6] {
-            let connection = opened(&cluster.first, target, Path::Hbone);
-            assert_eq!(connection.hbone, Some(SocketAddr::new(target.ip(), 15008)));
+        for runtime in Runtime::ALL {
+            let cluster = Cluster::on(runtime);
+            carries(&cluster, "client", "server", Path::Hbone);
+            let [v4, v6] = cluster.addresses("server").map(|ip| SocketAddr::new(ip, PORT));
+            for target in [v4, v6] {
+                let connection = opened(&cluster.first, target, Path::Hbone);
+                assert_eq!(connection.hbone, Some(SocketAddr::new(target.ip(), 15008)));
+            }
         }
     });
 }
@@ -57,14 +59,18 @@ fn pods_of_two_nodes_meet_in_a_tunnel() {
 #[test]
 fn pods_of_one_node_meet_in_the_proxy() {
     with_namespaces("paths::pods_of_one_node_meet_in_the_proxy", || {
-        carries(&Cluster::new(), "client", "neighbour", Path::Local);
+        for runtime in Runtime::ALL {
+            carries(&Cluster::on(runtime), "client", "neighbour", Path::Local);
+        }
     });
 }
 
 #[test]
 fn an_outsider_comes_in_clear_and_is_seen_as_itself() {
     with_namespaces("paths::an_outsider_comes_in_clear_and_is_seen_as_itself", || {
-        carries(&Cluster::new(), "outsider", "server", Path::Plaintext);
+        for runtime in Runtime::ALL {
+            carries(&Cluster::on(runtime), "outsider", "server", Path::Plaintext);
+        }
     });
 }
 
@@ -84,7 +90,11 @@ fn watched(cluster: &Cluster, name: &str) -> (culvert_spec_tests::testbed::Serve
 }
 
 fn aborts(to: &str) {
-    let cluster = Cluster::new();
+    Runtime::ALL.into_iter().for_each(|runtime| aborts_on(runtime, to));
+}
+
+fn aborts_on(runtime: Runtime, to: &str) {
+    let cluster = Cluster::on(runtime);
     let (_server, ended) = watched(&cluster, to);
     for ip in cluster.addresses(to) {
         let target = SocketAddr::new(ip, PORT);
@@ -112,18 +122,22 @@ fn a_reset_passes_the_proxy_both_ways() {
 #[test]
 fn a_policy_cuts_what_the_kernel_relays() {
     with_namespaces("paths::a_policy_cuts_what_the_kernel_relays", || {
-        let cluster = Cluster::new();
-        let _server = cluster.serve("neighbour", PORT, announce_and_echo);
-        let target = SocketAddr::new(cluster.host("neighbour").v4.into(), PORT);
-        let mut stream = cluster.dial("client", target);
-        read_line(&stream);
-        let data = pattern(3, 100_000);
-        stream.write_all(&data).unwrap();
-        assert!(take(&stream, data.len()).unwrap() == data);
-        cluster.first.node.apply(cluster.mesh.clone().deny("no-more", "client").snapshot());
-        assert_eq!(hear(&stream, PATIENCE).ending, Ending::Reset);
-        // The reset of a new one may come before its connect has returned.
-        let again = cluster.host("client").run(|| TcpStream::connect(target)).unwrap();
-        assert!(again.is_err() || again.is_ok_and(|new| hear(&new, PATIENCE).ending == Ending::Reset));
+        Runtime::ALL.into_iter().for_each(a_policy_cuts_on);
     });
+}
+
+fn a_policy_cuts_on(runtime: Runtime) {
+    let cluster = Cluster::on(runtime);
+    let _server = cluster.serve("neighbour", PORT, announce_and_echo);
+    let target = SocketAddr::new(cluster.host("neighbour").v4.into(), PORT);
+    let mut stream = cluster.dial("client", target);
+    read_line(&stream);
+    let data = pattern(3, 100_000);
+    stream.write_all(&data).unwrap();
+    assert!(take(&stream, data.len()).unwrap() == data);
+    cluster.first.node.apply(cluster.mesh.clone().deny("no-more", "client").snapshot());
+    assert_eq!(hear(&stream, PATIENCE).ending, Ending::Reset);
+    // The reset of a new one may come before its connect has returned.
+    let again = cluster.host("client").run(|| TcpStream::connect(target)).unwrap();
+    assert!(again.is_err() || again.is_ok_and(|new| hear(&new, PATIENCE).ending == Ending::Reset));
 }

@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use culvert_spec_tests::testbed::{Ending, PATIENCE, Server, converse, culvert, echo, exchange, take};
+use culvert_spec_tests::testbed::{
+    Ending, NodeSetup, PATIENCE, Runtime, Server, converse, culvert, echo, exchange, hear, take,
+};
 
 use crate::pair::Pair;
 
@@ -24,10 +26,29 @@ fn still_echoes(mut stream: &TcpStream) {
     assert_eq!(take(stream, 5).unwrap(), b"alive");
 }
 
+/// The time that a process has had of any processor.
+fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    // After the name, which may have anything in it: the state is field 3, user and system time are fields 14 and 15, in ticks.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let ticks: u64 = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// On all runtimes at once.
 fn survives(of_the_client: bool) {
+    std::thread::scope(|scope| {
+        for runtime in Runtime::ALL {
+            scope.spawn(move || survives_on(runtime, of_the_client));
+        }
+    });
+}
+
+fn survives_on(runtime: Runtime, of_the_client: bool) {
     let pair = Pair::new();
     let _server = Server::start(pair.server.port(7000), echo);
-    let (client, server) = (pair.client_node(), pair.server_node());
+    let (client, server) =
+        (NodeSetup { runtime, ..pair.client_node() }, NodeSetup { runtime, ..pair.server_node() });
     let mut plain = Command::new(culvert());
     let (first, second) = if of_the_client {
         (client.spawn_by(&mut with_few_descriptors()), server.spawn_by(&mut plain))
@@ -42,6 +63,13 @@ fn survives(of_the_client: bool) {
     for _ in 0..50 {
         still_echoes(&alive);
     }
+    // While nothing happens the node does not ask for descriptors without a pause.
+    let starved = if of_the_client { &first } else { &second };
+    let before = processor_time(starved.process.id());
+    assert_eq!(hear(&alive, Duration::from_secs(1)).ending, Ending::Silence);
+    let spent = processor_time(starved.process.id()) - before;
+    assert!(spent < Duration::from_millis(100), "{runtime:?}: {spent:?} of a second without descriptors");
+    alive.set_read_timeout(Some(PATIENCE)).unwrap();
     drop(others);
     // Soon there is room again: new connections are served, with the one from before beside them.
     let deadline = Instant::now() + PATIENCE;

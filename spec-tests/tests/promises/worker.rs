@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use culvert_core::telemetry::Event;
 use culvert_spec_tests::testbed::{
-    Ending, Mesh, NodeSetup, PATIENCE, Server, TestNode, converse, echo, hear, pattern, take,
+    Ending, Mesh, NodeSetup, PATIENCE, Runtime, Server, TestNode, converse, echo, hear, pattern, take,
 };
 
 use crate::pair::Pair;
@@ -53,12 +53,21 @@ fn calls_on_both(node: &TestNode, entry: SocketAddr) -> Vec<Call> {
 
 #[test]
 fn a_worker_that_panics_resets_its_own_connections_and_begins_anew_with_current_facts() {
+    std::thread::scope(|scope| {
+        for runtime in Runtime::ALL {
+            scope.spawn(move || a_worker_panics_on(runtime));
+        }
+    });
+}
+
+fn a_worker_panics_on(runtime: Runtime) {
     let pair = Pair::new();
     let _server = Server::start(pair.server.port(7000), echo);
     let _deadly = Server::start(pair.server.port(7009), echo);
     let _server_node = pair.server_node().start();
     // With the facts that the node is started with nobody reaches the server.
-    let mut setup = NodeSetup { workers: 2, deadly: Some(pair.server.port(7009)), ..pair.client_node() };
+    let mut setup =
+        NodeSetup { workers: 2, deadly: Some(pair.server.port(7009)), runtime, ..pair.client_node() };
     let wrong = Mesh::new().workload("client", pair.client.ip);
     setup.mesh = wrong.workload_as("server", "somebody-else", &[pair.server.ip]);
     let node = setup.start();
