@@ -182,8 +182,8 @@
 //!
 //! [`engine`] is what a driver needs, with [`mesh`], [`identity`], [`time`], [`seed`], [`limit`], [`fault`] and [`telemetry`] for
 //! what it passes in and gets out. [`capture`], [`policy`], [`hbone::connect`] and [`proxy_protocol`] are pure functions that are
-//! useful alone. [`hbone::mux`], [`hbone::tunnel`], [`hbone::pool`], [`identity::svid`], [`lies`], [`tls`] and [`worklist`] are internal: public for this
-//! workspace's tests only.
+//! useful alone. Internal, and public for this workspace's tests only: [`hbone::mux`], [`hbone::tunnel`], [`hbone::pool`],
+//! [`identity::svid`], [`lies`], [`tls`] and [`worklist`].
 //!
 //! Of other crates' types the interface has those of cryptography that are injected: rustls's `CryptoProvider` and the keys that
 //! it understands.

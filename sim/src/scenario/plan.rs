@@ -93,6 +93,9 @@ pub(super) struct Options {
     pub(super) scarcity: Option<Scarcity>,
     /// The last pod is on a node of its own, which lies.
     pub(super) tale: Option<Tale>,
+    /// The pod whose applications live in the process of its proxy. Drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) consumer: Option<usize>,
 }
 
 /// Limits far below the usual ones.
@@ -203,6 +206,7 @@ impl Choices<'_> {
             ways: self.ways(),
             scarcity: self.scarcity(),
             tale,
+            consumer: (seed >> 8).is_multiple_of(4).then_some((seed >> 16) as usize % nodes),
         }
     }
 

@@ -115,6 +115,9 @@ impl Stage {
         let places = nodes.iter().copied().cycle().take(honest).chain(liar).enumerate();
         let mut hosts: Vec<Pod> =
             places.map(|(number, node)| world.pod(node, &format!("p{number}"))).collect();
+        if let Some(pod) = options.consumer.and_then(|number| hosts.get(number)) {
+            world.consumer(*pod);
+        }
         hosts.push(world.machine());
         if let Some(liar) = liar {
             // Whose key it has too.
