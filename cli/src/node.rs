@@ -23,13 +23,13 @@ use culvert_linux::socket::EXEMPT_MARK;
 use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
-use crate::credentials::{DevelopmentCa, Directory};
+use crate::credentials::{CredentialDirectory, DevelopmentCa};
 use crate::failure::Failure;
 use crate::mesh_file;
 use crate::signal;
 use crate::watch::{Change, watch};
 
-pub(crate) use source::{FromCa, FromDirectory};
+pub(crate) use source::FromCa;
 
 /// How long connections may go on after SIGTERM (node.md row 99).
 const GRACE: Duration = Duration::from_secs(5);
@@ -175,6 +175,7 @@ fn here(
         address: if forwards.is_empty() { None } else { address },
         ports,
         forwards,
+        consumer: None,
     })
 }
 
@@ -189,6 +190,7 @@ fn in_namespace(workload: &WorkloadName, netns: &Path) -> Result<PodConfig, Fail
         address: None,
         ports: Ports::default(),
         forwards: Vec::new(),
+        consumer: None,
     })
 }
 
@@ -220,7 +222,7 @@ pub(crate) fn may_mark() -> bool {
 
 fn key_source(keys: &KeySource) -> Result<Box<dyn CredentialSource>, Failure> {
     Ok(match keys {
-        KeySource::Credentials(dir) => Box::new(FromDirectory(Directory::new(dir))),
+        KeySource::Credentials(dir) => Box::new(CredentialDirectory::new(dir)),
         KeySource::Ca(dir) => {
             log::line(&serde_json::json!({
                 "event": "development CA",

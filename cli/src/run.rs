@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::args::{CaCommand, CaInitArgs, CaIssueArgs, Command, DemoProgramArgs};
 use crate::bench;
 use crate::ca::{Ca, CaError};
-use crate::credentials::{CredentialError, Directory};
+use crate::credentials::{CredentialDirectory, CredentialError, store};
 use crate::demo::{self, programs};
 use crate::failure::Failure;
 use crate::node;
@@ -68,12 +68,12 @@ fn ca_init(args: &CaInitArgs) -> Result<(), Failure> {
 fn ca_issue(args: &CaIssueArgs) -> Result<(), Failure> {
     let ca = Ca::open(&args.dir)?;
     let trust_domain = args.trust_domain.as_deref().unwrap_or(ca.trust_domain());
-    let out = Directory::new(&args.out);
+    let out = CredentialDirectory::new(&args.out);
     for workload in &args.workloads {
         let id = workload
             .identity(trust_domain)
             .map_err(|error| Failure::usage(format!("{workload}: {error}")))?;
-        out.store(&id, &ca.issue(&id, SystemTime::now(), args.ttl)?)?;
+        store(&out, &id, &ca.issue(&id, SystemTime::now(), args.ttl)?)?;
         println!("{id}: {} and {}", out.chain_path(&id).display(), out.key_path(&id).display());
     }
     println!("use them with `culvert node --credentials {} …`", args.out.display());

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use culvert::credentials::Directory;
+use culvert::credentials::CredentialDirectory;
 use culvert_core::identity::SpiffeId;
 
 fn culvert(dir: &Path, arguments: &[&str]) -> Output {
@@ -29,10 +29,10 @@ fn two_hosts_get_credentials_of_one_ca() {
 
     let fetched = |host: &str, service_account: &str| {
         let id = SpiffeId::new("cluster.local", "shop", service_account).unwrap();
-        Directory::new(dir.path().join(host)).fetch(&id)
+        CredentialDirectory::new(dir.path().join(host)).read(&id)
     };
     let (one, two) = (fetched("host1", "frontend").unwrap(), fetched("host2", "orders").unwrap());
-    assert_eq!(one.bundle, two.bundle);
+    assert_eq!(one.roots, two.roots);
     assert!(fetched("host2", "frontend").is_err());
     let ca_key = std::fs::metadata(dir.path().join("ca/ca.key")).unwrap();
     assert_eq!(ca_key.permissions().mode() & 0o777, 0o600);

@@ -39,6 +39,54 @@ fn a_replay_of_bytes_tells_who_dialled_whom() {
 }
 
 #[test]
+fn a_scenario_that_is_named_by_its_bytes_is_that_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bytes.bin"), [VERSION, 1, 0, 0, 7, 9]).unwrap();
+    let told = |name: &str| {
+        let output = sim(dir.path(), &["replay", name]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    assert_eq!(told(&format!("hex:{VERSION:02x}0100000709")), told("bytes.bin"));
+}
+
+#[test]
+fn small_scenarios_are_counted_apart_from_states() {
+    let dir = tempfile::tempdir().unwrap();
+    let explored = |enough: &str| {
+        sim(dir.path(), &["explore", "--machine", "scenarios", "--depth", "3", "--at-least", enough])
+    };
+    let output = explored("0");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("scenarios: 75 scenarios, "), "{text}");
+    let errors = String::from_utf8(explored("1").stderr).unwrap();
+    assert!(errors.starts_with("error: 0 states, and 1 were asked for"), "{errors}");
+}
+
+#[test]
+fn with_the_cryptography_of_production_a_world_is_the_same_in_two_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = |provider: &str| {
+        let output = sim(dir.path(), &["replay", "17", "--trace", "--provider", provider]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let real = told("real");
+    assert_eq!(told("real"), real);
+    assert!(real.contains("completed"), "{real}");
+    let hash = |text: &str| text.lines().next_back().map(|line| line.get(..21).unwrap().to_owned());
+    assert_ne!(hash(&told("fake")), hash(&real));
+}
+
+#[test]
+fn worlds_with_the_cryptography_of_production_keep_the_laws() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = sim(dir.path(), &["run", "--provider", "real", "--seeds", "20", "--json"]);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["seeds"], &summary["violations"]), (&20.into(), &0.into()), "{summary}");
+}
+
+#[test]
 fn a_file_that_is_no_scenario_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("other.bin"), [VERSION + 1, 2, 3]).unwrap();

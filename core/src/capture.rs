@@ -19,8 +19,7 @@ pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext};
 pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound};
 
 use crate::hbone::connect::Authority;
-use crate::mesh::gateway::DEFAULT_HBONE_PORT;
-use crate::mesh::{Destination, GatewayAddress, NetworkAddress, Snapshot, Uid, Workload};
+use crate::mesh::{DEFAULT_HBONE_PORT, Destination, GatewayAddress, NetworkAddress, Snapshot, Uid, Workload};
 
 /// The ports a node proxy listens on in a pod: outbound, inbound, HBONE and SOCKS (node.md row 12).
 pub const OWN_PORTS: [u16; 4] = [15001, 15006, 15008, 15080];

@@ -30,6 +30,7 @@ use tunnels::{PoolKey, TunnelEntry, TunnelId};
 
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
+use crate::hbone::tunnel::TunnelBlock;
 use crate::lies::{Honest, Lies};
 use crate::mesh::{Snapshot, Uid};
 use crate::seed::Draws;
@@ -37,6 +38,7 @@ use crate::slots::Slots;
 use crate::telemetry::Event;
 use crate::time::{Now, Time};
 use crate::tls::{TlsContext, WallCell};
+use crate::worklist::Worklist;
 
 /// The state machine of one worker. Single-threaded; owns all that it touches.
 ///
@@ -73,7 +75,7 @@ pub struct Engine<L: Lies = Honest> {
 
     block: ReadBlock,
     /// What the next tunnel reads into.
-    tunnel_block: Vec<u8>,
+    tunnel_block: TunnelBlock,
     held_bytes: usize,
     windows_low: bool,
     half_open: usize,
@@ -86,8 +88,8 @@ pub struct Engine<L: Lies = Honest> {
     drained: bool,
 
     outputs: VecDeque<Output>,
-    dirty_sockets: BTreeSet<SocketId>,
-    dirty_tunnels: BTreeSet<TunnelId>,
+    dirty_sockets: Worklist<SocketId>,
+    dirty_tunnels: Worklist<TunnelId>,
 }
 
 impl Engine {
@@ -127,7 +129,7 @@ impl<L: Lies> Engine<L> {
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
             block: ReadBlock::default(),
-            tunnel_block: Vec::new(),
+            tunnel_block: TunnelBlock::default(),
             held_bytes: 0,
             windows_low: false,
             half_open: 0,
@@ -136,8 +138,8 @@ impl<L: Lies> Engine<L> {
             draining: None,
             drained: false,
             outputs: VecDeque::new(),
-            dirty_sockets: BTreeSet::new(),
-            dirty_tunnels: BTreeSet::new(),
+            dirty_sockets: Worklist::default(),
+            dirty_tunnels: Worklist::default(),
         }
     }
 

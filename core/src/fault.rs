@@ -3,10 +3,12 @@
 use std::io;
 
 use crate::capture::{InboundFault, RouteFault};
-use crate::hbone::mux::MuxFault;
+#[doc(inline)]
+pub use crate::hbone::mux::MuxFault;
 use crate::identity::IdentityFault;
 use crate::policy::Denial;
-use crate::tls::TlsFault;
+#[doc(inline)]
+pub use crate::tls::{Alert, TlsFault};
 
 /// Why a connection or a tunnel ended other than in order. Comparable, loggable, replayable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,23 +1,22 @@
 //! Who a workload is: SPIFFE ids, X.509-SVIDs and their verification, credentials, trust bundles.
 //!
-//! A peer's certificate becomes an identity in one place, [`SvidVerifier`]: its leaf is walked for exactly one
+//! A peer's certificate becomes an identity in one place, [`svid`]: its leaf is walked for exactly one
 //! SPIFFE id ([`Leaf`]), the id's trust domain chooses the anchors ([`TrustBundle`]), and the chain is checked against those
 //! anchors only. Why a certificate was refused is an [`IdentityFault`]. What this node presents is a [`Credential`].
 
-pub mod credential;
+mod credential;
 mod der;
-pub mod fault;
-pub mod leaf;
+mod fault;
+mod leaf;
 mod san;
-pub mod spiffe;
+mod spiffe;
 pub mod svid;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod trust;
+mod trust;
 
 pub use credential::{Credential, CredentialFault, Issued};
 pub use fault::IdentityFault;
 pub use leaf::{Leaf, PeerIdentity, Serial};
-pub use spiffe::{MAX_ID_BYTES, SpiffeId, SpiffeIdError};
-pub use svid::SvidVerifier;
+pub use spiffe::{MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, SpiffeId, SpiffeIdError};
 pub use trust::{TrustBundle, TrustBundleError};

@@ -1,5 +1,8 @@
 //! Where a node could lie to its peers: hooks at every point at which another node has to take this one's word.
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! An engine is generic over them so that tests can make a malicious peer of this very code, which keeps pace with the protocol
 //! as no peer written by hand does. Production has only [`Honest`], which is zero-sized and whose hooks change nothing; there is
 //! no feature or setting that could bring another in. `.ci/lies` shows that the shipped binary has none.

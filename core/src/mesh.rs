@@ -5,32 +5,32 @@
 //! decisions may differ from before. Indexes are kept, never rebuilt; the same facts give the same snapshot in
 //! whatever order they arrived.
 
-pub mod address;
-pub mod delta;
-pub mod file;
-pub mod gateway;
-pub mod key;
-pub mod policy;
-pub mod port;
+mod address;
+mod delta;
+mod file;
+mod gateway;
+mod key;
+mod policy;
+mod port;
 #[cfg(test)]
 pub(crate) mod sample;
-pub mod service;
-pub mod snapshot;
-pub mod workload;
+mod service;
+mod snapshot;
+mod workload;
 
 pub use address::{AddressError, Cidr, NetworkAddress, NetworkCidr};
 pub use delta::{Changed, Delta};
 pub use file::{MeshError, MeshFile};
-pub use gateway::{Destination, GatewayAddress};
+pub use gateway::{DEFAULT_HBONE_PORT, Destination, GatewayAddress};
 pub use key::{KeyError, PolicyKey, ServiceKey, Uid};
 pub use policy::{Action, Match, Policy, PolicyEntry, Scope, ServiceAccountMatch, StringMatch};
 pub use port::PortMap;
 pub use service::{
-    HealthPolicy, IpFamilies, LoadBalancer, Mode, RoutingScope, Service, ServiceSpec, Visibility,
-    WeightedWaypoint,
+    HealthPolicy, IpFamilies, LoadBalancer, Mode, RoutingScope, Service, ServiceError, ServiceSpec, Unread,
+    Visibility, WeightedWaypoint,
 };
 pub use snapshot::Snapshot;
 pub use workload::{
-    ApplicationTunnel, HealthStatus, Locality, NetworkMode, TunnelProtocol, TunnelledApplication, Workload,
-    WorkloadError, WorkloadSpec, WorkloadType,
+    About, ApplicationTunnel, HealthStatus, Locality, NetworkMode, TunnelProtocol, TunnelledApplication,
+    Workload, WorkloadError, WorkloadSpec, WorkloadType,
 };

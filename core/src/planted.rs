@@ -1,5 +1,8 @@
 //! Bugs planted on purpose, each of which a law, an exploration or a test must notice.
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! They exist only where the whole build has `--cfg culvert_bugs`; elsewhere this file is empty and `planted!` is nothing. A
 //! process has at most one of them: the one that the environment variable `CULVERT_BUG` names when it is first asked for.
 #![cfg(culvert_bugs)]

@@ -1,5 +1,8 @@
 //! Mutual TLS 1.3 between mesh peers: rustls behind a narrow face, as a state machine over the caller's bytes.
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! A [`TlsContext`] makes one [`TlsIdentity`] of each credential, not of each connection; a [`Session`] is one connection of
 //! either role. The session holds no buffer of its own: the caller keeps what [`Session::process`] did not consume and shows it
 //! again, followed by whatever arrived since.

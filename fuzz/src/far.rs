@@ -4,7 +4,7 @@ use bytes::Bytes as Payload;
 use culvert_core::engine::boundary::Slices;
 use culvert_core::hbone::connect::{Authority, ConnectRequest, ConnectResponse};
 use culvert_core::hbone::mux::{MuxEvent, StreamId};
-use culvert_core::hbone::tunnel::{Tunnel, TunnelEvent};
+use culvert_core::hbone::tunnel::{Tunnel, TunnelBlock, TunnelEvent};
 use culvert_core::lies::Honest;
 use culvert_core::limit::Limits;
 
@@ -28,7 +28,7 @@ const TARGETS: [&str; 8] = [
 pub struct Far {
     tunnel: Tunnel,
     /// What the tunnel reads into.
-    space: Vec<u8>,
+    space: TunnelBlock,
     streams: Vec<StreamId>,
     /// Bytes that have come and found no room yet.
     waiting: Vec<u8>,
@@ -42,7 +42,7 @@ impl Far {
             if dialled { Tunnel::server(limits, &Honest) } else { Tunnel::client(limits, &Honest) };
         tunnel.start(identity);
         tunnel.turn();
-        Far { tunnel, space: Vec::new(), streams: Vec::new(), waiting: Vec::new() }
+        Far { tunnel, space: TunnelBlock::default(), streams: Vec::new(), waiting: Vec::new() }
     }
 
     /// Bytes of the engine.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use culvert_core::identity::{Credential, Issued, SpiffeId, SvidVerifier};
+use culvert_core::identity::svid::SvidVerifier;
+use culvert_core::identity::{Credential, Issued, SpiffeId};
 use culvert_core::seed::Seed;
 use culvert_core::time::WallTime;
 use culvert_core::tls::{TlsContext, TlsIdentity, WallCell};
@@ -37,7 +38,7 @@ pub fn verifier() -> SvidVerifier {
 /// A certificate of the mesh's authority that says what `template` says, and its key.
 fn certified(authority: &Authority, template: &Template) -> (Vec<u8>, PrivateKey) {
     let key = PrivateKey::from_seed(&Seed::new([2; 32]));
-    (authority.certify(template, key.public()).to_vec(), key)
+    (authority.certify(template, &key).to_vec(), key)
 }
 
 /// Certificates of every kind, good and bad, by name.
@@ -100,7 +101,7 @@ impl Cast {
         let (leaf, key) = certified(&strangers, &Template::svid(&id("stranger"), BEFORE, AFTER));
         let issued = Issued {
             id: id("stranger"),
-            chain: vec![leaf.into()],
+            chain: vec![leaf.to_vec()],
             bundle: authority().bundle().clone(),
             generation: 1,
         };

@@ -1,8 +1,7 @@
 //! SPIFFE ids: taken exactly when the grammar says so, and never normalised.
 #![no_main]
 
-use culvert_core::identity::SpiffeId;
-use culvert_core::identity::spiffe::{MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES};
+use culvert_core::identity::{MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES, SpiffeId};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

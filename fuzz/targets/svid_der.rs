@@ -3,7 +3,8 @@
 
 use std::sync::OnceLock;
 
-use culvert_core::identity::{Leaf, SvidVerifier};
+use culvert_core::identity::Leaf;
+use culvert_core::identity::svid::SvidVerifier;
 use culvert_fuzz::peers;
 use libfuzzer_sys::fuzz_target;
 use rustls::pki_types::{CertificateDer, UnixTime};

@@ -5,6 +5,7 @@
 //! outputs say.
 
 mod accept;
+mod carrier;
 mod effects;
 mod joined;
 mod linger;
@@ -14,6 +15,7 @@ mod restart;
 mod runtime;
 mod table;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
@@ -26,6 +28,7 @@ use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
 
 use crate::clock::Clock;
+use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
 use crate::node::{OnEvent, OriginalSource};
@@ -55,6 +58,12 @@ pub(crate) enum Command {
     },
     Drain {
         until: Time,
+    },
+    /// An application in this process dials.
+    Open {
+        pod: PodId,
+        target: SocketAddr,
+        end: End,
     },
     Stop,
 }
@@ -114,6 +123,9 @@ pub(crate) struct PodSockets {
     pub(crate) id: PodId,
     pub(crate) workload: WorkloadRef,
     pub(crate) netns: Option<Netns>,
+    pub(crate) address: Option<IpAddr>,
+    /// Where its application takes connections, if that lives in this process.
+    pub(crate) consumer: Option<Backlog>,
     pub(crate) listeners: Vec<ListenerSpec>,
 }
 
@@ -123,6 +135,8 @@ impl PodSockets {
             id: self.id,
             workload: self.workload.clone(),
             netns: self.netns.as_ref().map(Netns::try_clone).transpose()?,
+            address: self.address,
+            consumer: self.consumer.clone(),
             listeners: self.listeners.iter().map(ListenerSpec::try_clone).collect::<std::io::Result<_>>()?,
         })
     }
@@ -207,7 +221,8 @@ impl<R: Runtime> Driver<R> {
             stopped: false,
         };
         for pod in &driver.pods {
-            let added = Input::PodAdded { pod: pod.id, workload: pod.workload.clone(), consumer: false };
+            let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
+            let added = Input::PodAdded { pod: pod.id, workload, consumer };
             driver.engine.handle_input(now, added);
         }
         if let Some(until) = draining {
@@ -258,6 +273,7 @@ impl<R: Runtime> Driver<R> {
                     self.listeners.clear();
                     self.engine.handle_input(now, Input::Drain { until });
                 }
+                Command::Open { pod, target, end } => self.open(now, pod, target, end),
                 Command::Stop => {
                     self.stopped = true;
                     return;

@@ -7,12 +7,14 @@
 //! * [`splice`]: relaying two sockets in the kernel.
 //! * [`driver`]: the loop of a worker around its engine, for any [`driver::Runtime`]; [`node`]: workers, listeners and
 //!   credentials as a whole.
+//! * [`consumer`]: applications in the process of their node, connected through memory.
 //! * [`lab`]: throw-away networks for demonstrations, tests and benchmarks.
 //!
 //! Nothing here waits for readiness: that is the adapter's. Nothing starts a thread that outlives its call, unless its
 //! documentation says so.
 
 mod clock;
+pub mod consumer;
 pub mod driver;
 pub mod lab;
 mod netlink;

@@ -1,10 +1,11 @@
 //! A node proxy as a whole: its pods and listeners, its workers, the facts that they share.
 
 pub(crate) mod credentials;
+mod directory;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,11 +22,13 @@ use culvert_core::telemetry::Event;
 use rustls::crypto::{CryptoProvider, SecureRandom};
 
 use crate::clock::Clock;
+use crate::consumer::{self, Backlog, Connection};
 use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
 use crate::netns::Netns;
 use crate::socket::{ListenOptions, Transparent, listen};
-pub use credentials::{CredentialSource, Material, OnCredentialFault};
+pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
 use credentials::{Request, Service};
+pub use directory::{CredentialDirectory, DirectoryError};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +101,26 @@ pub struct PodConfig {
     pub ports: Ports,
     /// Its fixed targets.
     pub forwards: Vec<Forward>,
+    /// Where connections to it go if its application lives in this process; `None` where they are dialled.
+    pub consumer: Option<Backlog>,
+}
+
+impl PodConfig {
+    /// A pod whose application lives in this process: nothing is redirected; tunnels to it are taken at the first address that
+    /// `snapshot` has for it, and port 15008. `None` where there is no such workload, or it has no address.
+    pub fn in_process(snapshot: &Snapshot, workload: WorkloadRef, consumer: Backlog) -> Option<PodConfig> {
+        let WorkloadRef { namespace, name, service_account } = &workload;
+        let known = snapshot.instances(namespace, name, service_account).first()?;
+        let address = *known.ips.first()?;
+        Some(PodConfig {
+            workload,
+            netns: None,
+            address: Some(address),
+            ports: Ports { outbound: None, inbound: None, ..Ports::default() },
+            forwards: Vec::new(),
+            consumer: Some(consumer),
+        })
+    }
 }
 
 /// Told of every event with the number of the worker, on that worker's thread: it must not block.
@@ -131,6 +154,31 @@ pub struct NodeConfig {
     pub on_event: OnEvent,
     /// Told why a credential cannot be had.
     pub on_credential_fault: OnCredentialFault,
+}
+
+impl NodeConfig {
+    /// A node with one worker and defaults for the rest: no mark, no kept source addresses, nobody told of anything.
+    pub fn new(
+        pods: Vec<PodConfig>,
+        crypto: CryptoProvider,
+        credentials: impl CredentialSource,
+    ) -> NodeConfig {
+        NodeConfig {
+            pods,
+            workers: 1,
+            limits: Limits::default(),
+            local: Local::default(),
+            compat: Compat::default(),
+            original_source: OriginalSource::Never,
+            bind_pod_address: false,
+            join: true,
+            mark: None,
+            crypto: Arc::new(crypto),
+            credentials: Box::new(credentials),
+            on_event: Arc::new(|_, _| ()),
+            on_credential_fault: Arc::new(|_, _| ()),
+        }
+    }
 }
 
 /// Why a node did not start.
@@ -176,6 +224,8 @@ pub struct Node {
     clock: Clock,
     hbone: Vec<SocketAddr>,
     restarts: Arc<AtomicU64>,
+    /// Which worker the next dial of an application in this process goes to.
+    turn: AtomicUsize,
 }
 
 impl Node {
@@ -188,7 +238,8 @@ impl Node {
             let id = PodId(u32::try_from(index).unwrap_or(u32::MAX));
             let listeners = open_listeners(&pod)?;
             hbone.extend(listeners.iter().filter(|l| l.kind == Listener::InboundHbone).map(|l| l.address));
-            pods.push(PodSockets { id, workload: pod.workload, netns: pod.netns, listeners });
+            let PodConfig { workload, netns, address, consumer, .. } = pod;
+            pods.push(PodSockets { id, workload, netns, address, consumer, listeners });
         }
         let pods: Arc<[PodSockets]> = pods.into();
         let seed = seed(config.crypto.secure_random)?;
@@ -202,6 +253,7 @@ impl Node {
             clock,
             hbone,
             restarts: Arc::default(),
+            turn: AtomicUsize::new(0),
         };
         for number in 0..config.workers.max(1) {
             let (orders, inbox) = commands();
@@ -252,6 +304,19 @@ impl Node {
     /// The addresses of the HBONE listeners, in the order of the pods.
     pub fn hbone_addresses(&self) -> &[SocketAddr] {
         &self.hbone
+    }
+
+    /// Dials `target` as the application of the pod that was given as number `pod`. It goes the way of what other applications of
+    /// the pod dial: by policy, through a tunnel where the target has one. A dial that fails resets the connection; the
+    /// node's events say why.
+    pub fn connect(&self, pod: usize, target: SocketAddr) -> Connection {
+        let (ours, theirs) = consumer::connection();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let pod = PodId(u32::try_from(pod).unwrap_or(u32::MAX));
+        if let Some(worker) = self.workers.get(turn % self.workers.len().max(1)) {
+            worker.send(Command::Open { pod, target, end: ours });
+        }
+        Connection::opened(theirs, target)
     }
 
     /// How often a worker was lost to a panic and has begun anew; each time is an [`Event::WorkerRestarted`].

@@ -4,6 +4,7 @@
 //! What workers do is [`culvert_linux::driver`]'s. A loop of this crate is: a turn of the driver, then a wait for events, each of
 //! which is noted with its socket and wakes its token.
 
+mod connection;
 mod listener;
 mod readiness;
 mod stream;
@@ -17,6 +18,7 @@ use std::task;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+pub use connection::{Connection, waker};
 use culvert_core::mesh::Snapshot;
 use culvert_linux::driver::{Driver, Runtime, Token, Turn};
 use culvert_linux::node::{Node, NodeConfig, NodeError};

@@ -3,6 +3,7 @@
 //! What workers do is [`culvert_linux::driver`]'s; here are the sockets, the timer and the loop of smol. All workers of a process
 //! share async-io's one reactor; whichever of them waits looks for the readiness of all.
 
+mod connection;
 mod listener;
 mod stream;
 
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+pub use connection::Connection;
 use culvert_core::mesh::Snapshot;
 use culvert_core::time::Time;
 use culvert_linux::driver::{Driver, Runtime, Token, Turn};

@@ -2,6 +2,7 @@
 //!
 //! What workers do is [`culvert_linux::driver`]'s; here are the sockets, the timer and the loop of tokio.
 
+mod connection;
 mod listener;
 mod stream;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub use connection::Connection;
 use culvert_core::mesh::Snapshot;
 use culvert_core::time::Time;
 use culvert_linux::driver::{Driver, Runtime, Token, Turn};

@@ -1,18 +1,21 @@
-//! A certificate authority for simulated meshes: X.509-SVIDs with the fake signatures of [`crypto::sign`](crate::crypto::sign).
+//! A certificate authority for simulated meshes: X.509-SVIDs, as a rule with the fake signatures of
+//! [`crypto::sign`](crate::crypto::sign).
 //!
-//! Certificates are a function of the authority's seed and of what was asked for. Those for names of equal length have equal
+//! Those are a function of the authority's seed and of what was asked for. Those for names of equal length have equal
 //! lengths, as long as their times are on the same side of the year 2050.
 
 mod der;
 #[cfg(test)]
 mod tests;
 
-use crate::crypto::sign::{PrivateKey, PublicKey};
+use crate::crypto::sign::PrivateKey;
+use crate::cryptography::{Issuer, KeyName, Notary};
 use culvert_core::identity::{Credential, CredentialFault, Issued, SpiffeId, TrustBundle, TrustBundleError};
 use culvert_core::seed::Seed;
 use culvert_core::time::WallTime;
 use der::{element, sequence, tag};
-use rustls::pki_types::{CertificateDer, alg_id};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, alg_id};
+use rustls::sign::SigningKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,7 +36,7 @@ const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// What a certificate shall say. [`Template::svid`] makes a correct one; its fields can be changed to make others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Template {
     /// The URIs of the subject alternative name; the extension is left out if there is none.
     pub uris: Vec<String>,
@@ -67,27 +70,41 @@ impl Template {
 /// over included: to refuse these is the business of those who verify.
 #[derive(Clone, Debug)]
 pub struct Authority {
+    notary: Arc<dyn Notary>,
     seed: Seed,
     trust_domain: Arc<str>,
-    key: PrivateKey,
-    name: Vec<u8>,
+    issuer: Issuer,
     root: CertificateDer<'static>,
     bundle: Arc<TrustBundle>,
     generations: BTreeMap<SpiffeId, u64>,
 }
 
+/// Keys that an identity has in turn, where a world's keys are not made for it alone.
+const TURNS: u64 = 4;
+
 impl Authority {
-    /// The authority of `trust_domain` whose keys come from `seed`. Another seed makes a stranger of the same name.
+    /// The authority of `trust_domain` with fake keys that come from `seed`. Another seed makes a stranger of the same name.
     ///
     /// # Errors
     /// When the trust domain's name breaks the grammar.
     pub fn new(seed: &Seed, trust_domain: &str) -> Result<Authority, TrustBundleError> {
-        let seed = seed.child("authority").child(trust_domain);
-        let key = PrivateKey::from_seed(&seed);
-        let common_name = format!("simulated authority of {trust_domain}");
-        let name = element(tag::UTF8_STRING, &[common_name.as_bytes()]);
-        let name = sequence(&[&element(tag::OID, &[COMMON_NAME]), &name]);
-        let name = sequence(&[&element(tag::SET, &[&name])]);
+        let notary: Arc<dyn Notary> = Arc::new(Fake);
+        Authority::with(&notary, &KeyName::new(*seed, "root"), trust_domain)
+    }
+
+    /// The authority of `trust_domain` whose keys and certificates `notary` makes. Another `name`, of both kinds, makes a stranger
+    /// that calls itself the same.
+    ///
+    /// # Errors
+    /// When the trust domain's name breaks the grammar.
+    pub fn with(
+        notary: &Arc<dyn Notary>,
+        name: &KeyName,
+        trust_domain: &str,
+    ) -> Result<Authority, TrustBundleError> {
+        let seed = name.seed.child("authority").child(trust_domain);
+        let key = KeyName::new(seed, format!("{} of {trust_domain}", name.label));
+        let issuer = Issuer { key, name: format!("simulated authority of {trust_domain}") };
         let template = Template {
             uris: vec![format!("spiffe://{trust_domain}")],
             not_before: WallTime::from_unix_secs(0),
@@ -96,10 +113,10 @@ impl Authority {
             key_usage: KEY_CERT_SIGN | CRL_SIGN,
             authority: true,
         };
-        let root = certificate(&key, &name, &name, &template, key.public());
+        let root = notary.certify(&issuer, &template, &*notary.key(&issuer.key));
         let bundle = Arc::new(TrustBundle::empty().with_roots(trust_domain, std::slice::from_ref(&root))?);
-        let generations = BTreeMap::new();
-        Ok(Authority { seed, trust_domain: trust_domain.into(), key, name, root, bundle, generations })
+        let (notary, generations) = (notary.clone(), BTreeMap::new());
+        Ok(Authority { notary, seed, trust_domain: trust_domain.into(), issuer, root, bundle, generations })
     }
 
     /// The trust domain that it vouches for.
@@ -151,18 +168,39 @@ impl Authority {
         let generation = self.generations.get(id).copied().unwrap_or(0) + 1;
         self.generations.insert(id.clone(), generation);
         let seed = self.seed.child(&format!("{id} {generation}"));
-        let key = PrivateKey::from_seed(&seed.child("key"));
+        let key = KeyName::new(seed.child("key"), format!("{id} {}", generation % TURNS));
+        let key = self.notary.key(&key);
         let serial = seed.child("serial").draws().next_u64();
         let template = Template { serial, ..Template::svid(id, not_before, not_after) };
-        let chain = vec![self.certify(&template, key.public())];
+        let chain = vec![self.certify(&template, &*key).to_vec()];
         let issued = Issued { id: id.clone(), chain, bundle: self.bundle.clone(), generation };
-        Credential::new(issued, Arc::new(key), not_before).map(Arc::new)
+        Credential::new(issued, key, not_before).map(Arc::new)
     }
 
     /// Signs a certificate that says what `template` says, right or wrong, for the owner of `key`.
-    pub fn certify(&self, template: &Template, key: PublicKey) -> CertificateDer<'static> {
+    pub fn certify(&self, template: &Template, key: &dyn SigningKey) -> CertificateDer<'static> {
+        self.notary.certify(&self.issuer, template, key)
+    }
+}
+
+/// Makes keys of their seeds, and signs with what they make.
+#[derive(Clone, Copy, Debug)]
+pub struct Fake;
+
+impl Notary for Fake {
+    fn key(&self, name: &KeyName) -> Arc<dyn SigningKey> {
+        Arc::new(PrivateKey::from_seed(&name.seed))
+    }
+
+    fn certify(&self, issuer: &Issuer, template: &Template, key: &dyn SigningKey) -> CertificateDer<'static> {
+        let name = element(tag::UTF8_STRING, &[issuer.name.as_bytes()]);
+        let name = sequence(&[&element(tag::OID, &[COMMON_NAME]), &name]);
+        let name = sequence(&[&element(tag::SET, &[&name])]);
+        let signer = PrivateKey::from_seed(&issuer.key.seed);
+        let key = key.public_key().unwrap_or_else(|| SubjectPublicKeyInfoDer::from(Vec::new()));
         // A leaf has no subject: who it is for stands in its URI.
-        certificate(&self.key, &self.name, &sequence(&[]), template, key)
+        let subject = if key == signer.public().to_der() { name.clone() } else { sequence(&[]) };
+        certificate(&signer, &name, &subject, template, &key)
     }
 }
 
@@ -172,7 +210,7 @@ fn certificate(
     issuer_name: &[u8],
     subject_name: &[u8],
     template: &Template,
-    key: PublicKey,
+    key: &[u8],
 ) -> CertificateDer<'static> {
     let algorithm = sequence(&[alg_id::ED25519.as_ref()]);
     let version_3 = element(tag::INTEGER, &[&[2]]);
@@ -185,7 +223,7 @@ fn certificate(
         issuer_name,
         &sequence(&[&der::time(template.not_before), &der::time(template.not_after)]),
         subject_name,
-        &key.to_der(),
+        key,
         &element(tag::EXTENSIONS, &[&extensions(template, subject_name.len() > 2)]),
     ]);
     let signature = element(tag::BIT_STRING, &[&[0], &issuer.sign(&to_be_signed)]);

@@ -8,6 +8,7 @@
 //! 2. [`Scenario::run`] does it, [`Scenario::run_twice`] compares two runs, and both say what was seen and which law was
 //!    broken, if one was.
 
+mod enumeration;
 mod golden;
 mod plan;
 pub(crate) mod seconds;
@@ -21,13 +22,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use arbitrary::Unstructured;
 use culvert_core::seed::Seed;
 use serde::{Deserialize, Serialize};
 
+use crate::cryptography::Cryptography;
+pub use enumeration::Enumeration;
 pub use golden::{Golden, TextError};
 use plan::{Choices, Options, Round};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Shrunk, shrink, shrink_with};
 use stage::Stage;
 pub use story::Line;
 pub use vocabulary::VOCABULARY;
@@ -128,7 +130,8 @@ impl Scenario {
             *to = from;
         }
         let mut draws = Seed::new(root).child("scenario").draws();
-        let mut bytes = vec![VERSION];
+        let mut bytes = Vec::with_capacity(EXPANDED + 8);
+        bytes.push(VERSION);
         while bytes.len() < EXPANDED {
             bytes.extend(draws.next_u64().to_le_bytes());
         }
@@ -159,7 +162,10 @@ impl Scenario {
     }
 
     fn after_version(bytes: &[u8]) -> Scenario {
-        let mut choices = Choices(Unstructured::new(bytes));
+        Scenario::chosen(Choices::of_bytes(bytes))
+    }
+
+    fn chosen(mut choices: Choices<'_>) -> Scenario {
         let options = choices.options();
         let rounds = choices.rounds(&options);
         Scenario { options, rounds }
@@ -167,7 +173,12 @@ impl Scenario {
 
     /// Lets it happen. A broken law is caught and told; nothing is printed here, but the process's panic hook is called.
     pub fn run(&self, depth: Depth) -> Outcome {
-        let mut stage = Stage::new(&self.options, depth);
+        self.run_with(&Cryptography::fake(), depth)
+    }
+
+    /// As [`Scenario::run`], with another cryptography than the fake.
+    pub fn run_with(&self, cryptography: &Cryptography, depth: Depth) -> Outcome {
+        let mut stage = Stage::new(&self.options, cryptography, depth);
         let result = catch_unwind(AssertUnwindSafe(|| stage.perform(&self.rounds)));
         let violation = result.err().map(|payload| {
             let text = payload
@@ -183,22 +194,32 @@ impl Scenario {
     /// Runs it twice, which must come to the same (M1). One of sixteen is replayed as well. What breaks a law is run once
     /// more, so that its story can be told.
     pub fn run_twice(&self) -> Outcome {
+        self.run_twice_with(&Cryptography::fake())
+    }
+
+    /// As [`Scenario::run_twice`], with another cryptography than the fake.
+    pub fn run_twice_with(&self, cryptography: &Cryptography) -> Outcome {
         let replays = self.options.seed.is_multiple_of(REPLAYED);
-        let first = self.run(Depth { replays, story: false });
-        let second = self.run(Depth::QUICK);
+        let first = self.run_with(cryptography, Depth { replays, story: false });
+        let second = self.run_with(cryptography, Depth::QUICK);
         if first.violation.is_none() && second.violation.is_none() && first.hash == second.hash {
             return first;
         }
-        self.tell()
+        self.tell_with(cryptography)
     }
 
     /// Runs it with all that is checked, and once more for M1, and tells its story.
     pub fn tell(&self) -> Outcome {
-        let first = self.run(Depth::WHOLE);
+        self.tell_with(&Cryptography::fake())
+    }
+
+    /// As [`Scenario::tell`], with another cryptography than the fake.
+    pub fn tell_with(&self, cryptography: &Cryptography) -> Outcome {
+        let first = self.run_with(cryptography, Depth::WHOLE);
         if first.violation.is_some() {
             return first;
         }
-        let second = self.run(Depth::QUICK);
+        let second = self.run_with(cryptography, Depth::QUICK);
         let differs = || Violation {
             message: format!("M1: one run has the hash {:016x}, the next {:016x}", first.hash, second.hash),
             at: first.simulated,

@@ -19,6 +19,7 @@ mod network;
 mod node;
 mod outage;
 mod paper;
+pub mod payload;
 mod permission;
 mod recording;
 mod renewal;
@@ -43,8 +44,9 @@ use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_core::time::{Now, Time, WallTime};
+use culvert_core::worklist::Worklist;
 
-pub use app::{Act, AppId, Reading, Script, Seen, Serve, payloads};
+pub use app::{Act, AppId, Reading, Script, Seen, Serve};
 pub use attacker::{AttackerId, Papers};
 pub use control::{CatchUp, Delivery};
 pub use culvert_core::mesh::HealthStatus;
@@ -57,7 +59,7 @@ pub use recording::{Outcome, Polling, Recording, Step};
 pub use upheaval::Hostile;
 
 use crate::certificate::Authority;
-use crate::crypto;
+use crate::cryptography::{Cryptography, KeyName};
 use crate::liar::{Liar, Lie};
 use app::{App, Apps};
 use attacker::Attacker;
@@ -74,6 +76,7 @@ const TURNS: usize = 2_000_000;
 #[derive(Debug)]
 pub struct World {
     seed: Seed,
+    cryptography: Cryptography,
     limits: Limits,
     same_node: bool,
     net: Network,
@@ -82,7 +85,7 @@ pub struct World {
     apps: Apps,
     attackers: Vec<Attacker>,
     /// Attackers that have something to do.
-    busy: BTreeSet<AttackerId>,
+    busy: Worklist<AttackerId>,
     authority: Authority,
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
@@ -106,6 +109,15 @@ impl World {
 
     /// An empty world whose engines have other limits than the defaults.
     pub fn with_limits(seed: u64, change: impl FnOnce(&mut Limits)) -> World {
+        World::with_cryptography(Cryptography::fake(), seed, change)
+    }
+
+    /// An empty world that also has another cryptography than the fake.
+    pub fn with_cryptography(
+        cryptography: Cryptography,
+        seed: u64,
+        change: impl FnOnce(&mut Limits),
+    ) -> World {
         let mut bytes = [0; 32];
         for (to, from) in bytes.iter_mut().zip(seed.to_le_bytes()) {
             *to = from;
@@ -113,27 +125,36 @@ impl World {
         let seed = Seed::new(bytes);
         let mut limits = Limits::default();
         change(&mut limits);
+        let authority = Authority::with(&cryptography.notary, &KeyName::new(seed, "root 0"), "cluster.local");
         World {
             net: Network::new(seed.child("network").draws(), seed.child("paths").draws()),
-            authority: Authority::new(&seed, "cluster.local").expect("the trust domain's name is correct"),
+            authority: authority.expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
             upheavals: upheaval::Upheavals::default(),
+            replays: cryptography.exact,
             seed,
+            cryptography,
             limits,
             same_node: true,
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
             attackers: Vec::new(),
-            busy: BTreeSet::new(),
+            busy: Worklist::default(),
             control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
             shown: BTreeSet::new(),
             finished: false,
             permissions: permission::Permissions::default(),
             lifetime: Duration::from_secs(24 * 3600),
-            replays: true,
         }
+    }
+
+    /// Another authority of the mesh's trust domain, known by what it is for.
+    fn namesake(&self, seed: &Seed, label: impl Into<String>) -> Authority {
+        let name = KeyName::new(*seed, label);
+        let made = Authority::with(&self.cryptography.notary, &name, self.authority.trust_domain());
+        made.expect("the trust domain's name is correct")
     }
 
     /// Adds a node without pods.
@@ -153,7 +174,9 @@ impl World {
         let recorded = self.replays && liar.is_none();
         let facts = self.control.facts().clone();
         self.control.subscribe(self.net.now);
-        self.nodes.push(Node::new(config, facts, self.now(), draws, recorded, liar));
+        let mut node = Node::new(config, facts, self.now(), draws, recorded, liar);
+        node.outcome.compares_bytes(self.cryptography.exact);
+        self.nodes.push(node);
         NodeId(number)
     }
 
@@ -162,7 +185,7 @@ impl World {
         let seed = self.seed.child(&format!("node {number}"));
         Config {
             limits: self.limits.clone(),
-            crypto: crypto::provider(),
+            crypto: self.cryptography.provider.clone(),
             seed: if life == 0 { seed } else { seed.child(&format!("life {life}")) },
             local: Local { same_node: self.same_node, ..Local::default() },
             compat: Compat::Culvert,
@@ -432,17 +455,11 @@ impl World {
     }
 
     fn wake(&mut self) {
-        for (wire, side) in self.net.take_woken() {
-            match self.net.wire(wire).map(|wire| wire.end(side).owner.clone()) {
-                Some(Owner::App(app)) => {
-                    self.apps.ready.insert(app);
-                }
-                Some(Owner::Attacker(attacker)) => {
-                    self.busy.insert(attacker);
-                }
-                Some(Owner::Node(node, socket)) => {
-                    self.nodes[node.0].ready.insert(socket);
-                }
+        while let Some((wire, side)) = self.net.woken.pop() {
+            match self.net.wire(wire).map(|wire| &wire.end(side).owner) {
+                Some(Owner::App(app)) => self.apps.ready.insert(*app),
+                Some(Owner::Attacker(attacker)) => self.busy.insert(*attacker),
+                Some(Owner::Node(node, socket)) => self.nodes[node.0].ready.insert(*socket),
                 Some(Owner::Backlog(..) | Owner::Nobody) | None => {}
             }
         }

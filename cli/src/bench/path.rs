@@ -13,7 +13,7 @@ use super::figure::PathName;
 use super::server;
 use crate::args::DEFAULT_TRUST_DOMAIN;
 use crate::ca::{Ca, CaError};
-use crate::credentials::{CredentialError, Directory};
+use crate::credentials::{CredentialDirectory, CredentialError, store};
 use crate::runtime::Runtime;
 use crate::signal;
 
@@ -102,7 +102,7 @@ impl Ground {
         for name in ["client", "server"] {
             let id = SpiffeId::new(DEFAULT_TRUST_DOMAIN, "bench", name)?;
             let issued = ca.issue(&id, SystemTime::now(), VALIDITY)?;
-            Directory::new(ground.credentials()).store(&id, &issued)?;
+            store(&CredentialDirectory::new(ground.credentials()), &id, &issued)?;
         }
         Ok(ground)
     }

@@ -40,6 +40,17 @@ pub struct WorkloadRef {
     pub service_account: Arc<str>,
 }
 
+impl WorkloadRef {
+    /// The workload of these names.
+    pub fn new(namespace: &str, name: &str, service_account: &str) -> WorkloadRef {
+        WorkloadRef {
+            namespace: namespace.into(),
+            name: name.into(),
+            service_account: service_account.into(),
+        }
+    }
+}
+
 /// Which listener accepted a socket (node.md rows 4 to 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Listener {

@@ -21,6 +21,13 @@ pub(super) struct Credentials {
     entries: BTreeMap<SpiffeId, Entry>,
 }
 
+impl Credentials {
+    /// Whether it is there or asked for.
+    pub(super) fn is_known(&self, id: &SpiffeId) -> bool {
+        self.entries.contains_key(id)
+    }
+}
+
 impl<L: Lies> Engine<L> {
     /// The TLS configuration of an identity; asks for its credential where there is none.
     pub(super) fn credential(&mut self, id: &SpiffeId) -> Option<Arc<TlsIdentity>> {
@@ -82,7 +89,9 @@ impl<L: Lies> Engine<L> {
             Some(Entry::Asked) | None => false,
         };
         match self.tls.vouch(credential, now.wall) {
-            Err(IdentityFault::NotYetValid { .. }) if !has_valid => Ok(()),
+            Err(IdentityFault::NotYetValid { .. }) if !has_valid => {
+                self.tls.vouch_once_begun(credential, now.wall)
+            }
             outcome => outcome,
         }
     }

@@ -29,6 +29,7 @@ impl<L: Lies> Engine<L> {
     pub(super) fn pod_added(&mut self, now: Now, pod: PodId, workload: WorkloadRef, consumer: bool) {
         self.pods.insert(pod, Pod { workload, consumer, uid: None });
         self.find_pods();
+        self.index_pods();
         self.prefetch_credentials();
         self.facts_changed(now);
     }
@@ -37,7 +38,7 @@ impl<L: Lies> Engine<L> {
         if self.pods.remove(&pod).is_none() {
             return;
         }
-        self.find_pods();
+        self.index_pods();
         let flows: Vec<FlowId> = self
             .flows
             .iter()
@@ -62,20 +63,24 @@ impl<L: Lies> Engine<L> {
         }
     }
 
-    /// Finds the workload of each pod in the current facts.
-    fn find_pods(&mut self) {
-        self.pod_of_uid.clear();
-        for (id, pod) in &mut self.pods {
+    /// Finds the workload of each pod in the current facts; true if one is another than before.
+    fn find_pods(&mut self) -> bool {
+        let mut moved = false;
+        for pod in self.pods.values_mut() {
             let w = &pod.workload;
-            pod.uid = self
-                .snapshot
-                .instances(&w.namespace, &w.name, &w.service_account)
-                .first()
-                .map(|w| w.uid.clone());
-            if let Some(uid) = &pod.uid {
-                self.pod_of_uid.insert(uid.clone(), *id);
+            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first();
+            let found = found.map(|workload| &workload.uid);
+            if pod.uid.as_ref() != found {
+                pod.uid = found.cloned();
+                moved = true;
             }
         }
+        moved
+    }
+
+    fn index_pods(&mut self) {
+        let known = |(id, pod): (&PodId, &Pod)| Some((pod.uid.clone()?, *id));
+        self.pod_of_uid = self.pods.iter().filter_map(known).collect();
         self.local.workloads = self.pod_of_uid.keys().cloned().collect();
     }
 
@@ -96,10 +101,13 @@ impl<L: Lies> Engine<L> {
 
     /// Credentials of local workloads are fetched before the first connection needs them (node.md row 80).
     fn prefetch_credentials(&mut self) {
+        let identity = |uid: &Uid| Some(self.snapshot.workload(uid.as_str())?.identity());
         let wanted: BTreeSet<SpiffeId> = self
             .pod_of_uid
             .keys()
-            .filter_map(|uid| Some(self.snapshot.workload(uid.as_str())?.identity().clone()))
+            .filter_map(identity)
+            .filter(|id| !self.credentials.is_known(id))
+            .cloned()
             .collect();
         for id in wanted {
             self.credential(&id);
@@ -109,7 +117,9 @@ impl<L: Lies> Engine<L> {
     /// Takes in new facts: decisions from here on use them, and what they may end is judged again (node.md B4).
     pub(super) fn apply(&mut self, now: Now, snapshot: Arc<Snapshot>, changed: &Changed) {
         self.snapshot = snapshot;
-        self.find_pods();
+        if self.find_pods() {
+            self.index_pods();
+        }
         self.forget_credentials();
         self.prefetch_credentials();
         self.mark_stale(changed);

@@ -10,6 +10,8 @@ use crate::policy::Compat;
 use crate::seed::Seed;
 
 /// The configuration of an engine. Everything that varies between runs comes in here or as an input.
+///
+/// [`Config::new`] has the usual values; what differs is set afterwards.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Every bound.
@@ -29,4 +31,21 @@ pub struct Config {
     pub bind_pod_address: bool,
     /// Whether two plain sockets are relayed in the kernel where the driver can.
     pub join: bool,
+}
+
+impl Config {
+    /// The usual limits and facts; nothing of the kernel's is presumed: no address but the driver's own is shown or bound, and
+    /// nothing is relayed in the kernel.
+    pub fn new(crypto: Arc<CryptoProvider>, seed: Seed) -> Config {
+        Config {
+            limits: Limits::default(),
+            crypto,
+            seed,
+            local: Local::default(),
+            compat: Compat::default(),
+            keep_source: false,
+            bind_pod_address: false,
+            join: false,
+        }
+    }
 }

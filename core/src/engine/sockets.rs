@@ -14,7 +14,8 @@ use crate::lies::Lies;
 use crate::telemetry::Event;
 use crate::time::Now;
 
-/// Bytes allocated at once for reads of plain sockets.
+/// Bytes allocated at once for reads of plain sockets: at first, doubled with each block that is used up, and at most.
+const BLOCK_FIRST: usize = BLOCK_MIN;
 const BLOCK: usize = 64 << 10;
 /// A block with less than this left is not read into any more.
 const BLOCK_MIN: usize = 16 << 10;
@@ -28,12 +29,14 @@ const EARLY: usize = 16 << 10;
 #[derive(Debug, Default)]
 pub(super) struct ReadBlock {
     block: BytesMut,
+    size: usize,
 }
 
 impl ReadBlock {
     fn space(&mut self) -> &mut [u8] {
         if self.block.len() < BLOCK_MIN {
-            self.block = BytesMut::zeroed(BLOCK);
+            self.size = (self.size * 2).clamp(BLOCK_FIRST, BLOCK);
+            self.block = BytesMut::zeroed(self.size);
         }
         &mut self.block
     }

@@ -117,6 +117,13 @@ impl<L: Lies> TunnelEntry<L> {
         self.tunnel.lies().validity(due)
     }
 
+    /// Whether it is to take no new streams from here on. One that was accepted before a rotation has its first by then: who
+    /// waits for it to open would not wait for another if it were told GOAWAY instead.
+    fn is_due(&self) -> bool {
+        let outdated = self.outdated && self.key.is_none() && !self.is_empty();
+        !self.retired && (outdated || self.tunnel.mux().should_retire())
+    }
+
     fn is_half_open(&self) -> bool {
         self.key.is_none() && self.phase < TunnelPhase::Open
     }
@@ -297,7 +304,7 @@ impl<L: Lies> Engine<L> {
                 break;
             }
         }
-        if self.tunnels.get(id).is_some_and(|t| !t.retired && t.tunnel.mux().should_retire()) {
+        if self.tunnels.get(id).is_some_and(TunnelEntry::is_due) {
             self.retire_tunnel(now, id);
         }
         self.offer_room(now, id);

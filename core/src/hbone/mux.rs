@@ -1,5 +1,8 @@
 //! Many streams over one byte stream: HTTP/2 with CONNECT only, as a state machine.
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! A [`Mux`] is given decrypted bytes and commands, is [driven](Mux::drive), and answers with [events](MuxEvent) and
 //! with bytes to encrypt:
 //!
@@ -107,8 +110,10 @@ pub struct Mux {
     applied: usize,
     /// A stream window that is to be sent.
     stream_window: Option<u32>,
-    /// Something was given or commanded since the last drive.
+    /// Something was commanded since the last drive.
     touched: bool,
+    /// h2 has something to do of which it does not wake its connection: bytes have come, or there is room for more.
+    due: bool,
     settings_seen: bool,
     peer_max: Option<u32>,
     goaway: bool,
@@ -151,6 +156,7 @@ impl Mux {
             applied: 0,
             stream_window: None,
             touched: true,
+            due: true,
             settings_seen: false,
             peer_max: None,
             goaway: false,
@@ -169,7 +175,7 @@ impl Mux {
         let taken = plain.get(..plain.len().min(self.receive_room())).unwrap_or_default();
         if self.ending.is_none() {
             self.pipe.receive(taken);
-            self.touched = true;
+            self.due = true;
         }
         taken.len()
     }
@@ -181,7 +187,7 @@ impl Mux {
             return false;
         }
         let taken = self.pipe.receive_all(plain, self.config.input_max);
-        self.touched |= taken;
+        self.due |= taken;
         taken
     }
 
@@ -200,7 +206,7 @@ impl Mux {
         let ending = if clean { Ending::Clean } else { Ending::Truncated };
         self.ending.get_or_insert(ending);
         self.pipe.end(ending);
-        self.touched = true;
+        self.due = true;
     }
 
     /// The next bytes to encrypt, at most one record's worth; empty if there are none.
@@ -212,7 +218,7 @@ impl Mux {
     pub fn consume_output(&mut self, count: usize) {
         self.output.consume(count);
         // Only what had to wait for room has anything to do with it.
-        self.touched |= self.pipe.is_blocked();
+        self.due |= self.pipe.is_blocked();
     }
 
     /// Bytes of output that were not taken yet.

@@ -1,5 +1,8 @@
 //! Which tunnel carries a connection: one small state machine for each key (node.md 1.3, B1 to B3).
 //!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
+//!
 //! The pool knows nothing of bytes, sockets or time. It is told what happened to tunnels and connections and answers with
 //! who gets which tunnel and whether to dial. A stalled peer delays nobody but its own key, and the outcome of a dial
 //! reaches every waiter of the key at once.

@@ -1,4 +1,7 @@
 //! TLS and HTTP/2 composed: one tunnel as a state machine over the bytes of one socket.
+//!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,10 +17,26 @@ use crate::limit::Limits;
 use crate::time::WallTime;
 use crate::tls::{Session, TlsFault, TlsIdentity};
 
-/// Bytes of TLS input that a tunnel reads at once; more than the largest record, so that it always makes progress.
+/// Bytes of TLS input that a tunnel reads at once; more than the largest record, so that it always makes progress. The first is
+/// for tunnels that were never given as much as they could take.
+const INPUT_FIRST: usize = 20 << 10;
 const INPUT: usize = 64 << 10;
 /// Plaintext decrypted at once.
 const PLAIN: usize = 64 << 10;
+
+/// The memory that the tunnels of an engine read into. It is larger from the first time on that a read fills it: most of what
+/// is read into it is a few records.
+#[derive(Debug, Default)]
+pub struct TunnelBlock {
+    spare: Vec<u8>,
+    filled_once: bool,
+}
+
+impl TunnelBlock {
+    fn size(&self) -> usize {
+        if self.filled_once { INPUT } else { INPUT_FIRST }
+    }
+}
 
 /// What a tunnel has to say.
 #[derive(Debug)]
@@ -123,30 +142,34 @@ impl<L: Lies> Tunnel<L> {
         !self.lost && !self.ended && self.session.is_some() && self.plain.is_empty()
     }
 
-    /// Memory for the next read: the spare block, which tunnels share as long as nothing waits in it, or the tunnel's own.
-    pub fn read_space<'a>(&'a mut self, spare: &'a mut Vec<u8>) -> &'a mut [u8] {
+    /// Memory for the next read: the block, which tunnels share as long as nothing waits in it, or the tunnel's own.
+    pub fn read_space<'a>(&'a mut self, block: &'a mut TunnelBlock) -> &'a mut [u8] {
         if self.filled > 0 {
             return self.input.get_mut(self.filled..).unwrap_or_default();
         }
-        if spare.is_empty() {
-            *spare = std::mem::take(&mut self.input);
-            spare.resize(INPUT, 0);
+        let size = block.size();
+        if block.spare.len() < size {
+            if block.spare.is_empty() {
+                block.spare = std::mem::take(&mut self.input);
+            }
+            block.spare.resize(size, 0);
         }
-        spare
+        &mut block.spare
     }
 
     /// So many bytes were read into the space.
-    pub fn received(&mut self, spare: &mut Vec<u8>, len: usize) {
+    pub fn received(&mut self, block: &mut TunnelBlock, len: usize) {
         if self.filled == 0 {
-            std::mem::swap(&mut self.input, spare);
+            std::mem::swap(&mut self.input, &mut block.spare);
         }
         self.filled = (self.filled + len).min(self.input.len());
+        block.filled_once |= self.filled == self.input.len();
     }
 
-    /// Gives its block to the tunnels that read after it, once all of it is decrypted.
-    pub fn give_back(&mut self, spare: &mut Vec<u8>) {
-        if self.filled == 0 && spare.is_empty() {
-            std::mem::swap(&mut self.input, spare);
+    /// Gives its memory to the tunnels that read after it, once all of it is decrypted.
+    pub fn give_back(&mut self, block: &mut TunnelBlock) {
+        if self.filled == 0 && block.spare.is_empty() {
+            std::mem::swap(&mut self.input, &mut block.spare);
         }
     }
 

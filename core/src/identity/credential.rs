@@ -15,8 +15,8 @@ use std::sync::Arc;
 pub struct Issued {
     /// The identity that was asked for.
     pub id: SpiffeId,
-    /// The leaf, then the intermediates.
-    pub chain: Vec<CertificateDer<'static>>,
+    /// The leaf, then the intermediates, each in DER.
+    pub chain: Vec<Vec<u8>>,
     /// Whom this identity trusts.
     pub bundle: Arc<TrustBundle>,
     /// Counts up with every rotation of this identity.
@@ -81,13 +81,13 @@ impl Credential {
             return Err(CredentialFault::OtherId { wanted: issued.id, found: leaf.id });
         }
         for (index, certificate) in intermediates.iter().enumerate() {
-            webpki::EndEntityCert::try_from(certificate)
+            webpki::EndEntityCert::try_from(&CertificateDer::from(certificate.as_slice()))
                 .map_err(|_| CredentialFault::Intermediate(index.saturating_add(1)))?;
         }
         if leaf.not_after < now {
             return Err(CredentialFault::Expired(leaf.not_after));
         }
-        let certified = CertifiedKey::new(issued.chain.clone(), key);
+        let certified = CertifiedKey::new(certificates(&issued), key);
         match certified.keys_match() {
             // A key that does not show its public half can only be found out by the handshake.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
@@ -124,7 +124,10 @@ impl Credential {
         now: WallTime,
     ) -> Result<Credential, CredentialFault> {
         let pem = |e: rustls::pki_types::pem::Error| CredentialFault::Pem(e.to_string());
-        issued.chain = CertificateDer::pem_slice_iter(chain_pem).collect::<Result<_, _>>().map_err(pem)?;
+        issued.chain = CertificateDer::pem_slice_iter(chain_pem)
+            .map(|certificate| certificate.map(|der| der.to_vec()))
+            .collect::<Result<_, _>>()
+            .map_err(pem)?;
         let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(pem)?;
         Credential::from_der(issued, key, provider, now)
     }
@@ -134,8 +137,8 @@ impl Credential {
         &self.issued.id
     }
 
-    /// The leaf, then the intermediates.
-    pub fn chain(&self) -> &[CertificateDer<'static>] {
+    /// The leaf, then the intermediates, each in DER.
+    pub fn chain(&self) -> &[Vec<u8>] {
         &self.issued.chain
     }
 
@@ -162,7 +165,7 @@ impl Credential {
     /// A credential that skips all checks but the reading of a leaf, to present what peers must refuse.
     #[cfg(test)]
     pub(crate) fn unchecked(issued: Issued, key: Arc<dyn SigningKey>, leaf: Leaf) -> Credential {
-        let certified = Arc::new(CertifiedKey::new(issued.chain.clone(), key));
+        let certified = Arc::new(CertifiedKey::new(certificates(&issued), key));
         Credential { issued, leaf, certified }
     }
 
@@ -186,6 +189,10 @@ impl fmt::Debug for Credential {
     }
 }
 
+fn certificates(issued: &Issued) -> Vec<CertificateDer<'static>> {
+    issued.chain.iter().cloned().map(CertificateDer::from).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,7 +204,7 @@ mod tests {
     fn issued(ca: &Ca, template: Template) -> (Issued, PrivateKeyDer<'static>) {
         let (leaf, key) = ca.issue(template);
         let bundle = ca.bundle("cluster.local");
-        (Issued { id: ID.parse().unwrap(), chain: vec![leaf], bundle, generation: 7 }, key)
+        (Issued { id: ID.parse().unwrap(), chain: vec![leaf.to_vec()], bundle, generation: 7 }, key)
     }
 
     fn fault(
@@ -213,7 +220,7 @@ mod tests {
     fn a_chain_and_its_key_make_a_credential() {
         let ca = Ca::new("mesh");
         let (mut issued, key) = issued(&ca, Template::svid(&[ID]));
-        issued.chain.push(ca.der());
+        issued.chain.push(ca.der().to_vec());
         let credential = Credential::from_der(issued, key, &provider(), WALL).unwrap();
         assert_eq!((credential.id().to_string(), credential.generation()), (ID.to_owned(), 7));
         assert!(credential.not_before() < WALL && WALL < credential.not_after());
@@ -224,10 +231,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert_eq!(fault(|_| (), None), None);
         assert_eq!(fault(|i| i.chain.clear(), None), Some(CredentialFault::EmptyChain));
-        assert_eq!(
-            fault(|i| i.chain.push(CertificateDer::from(vec![0])), None),
-            Some(CredentialFault::Intermediate(1))
-        );
+        assert_eq!(fault(|i| i.chain.push(vec![0]), None), Some(CredentialFault::Intermediate(1)));
         let other: SpiffeId = "spiffe://cluster.local/ns/x/sa/b".parse().unwrap();
         assert_eq!(
             fault(|i| i.id = other.clone(), None),
@@ -270,7 +274,7 @@ mod tests {
             Credential::from_pem(issued.clone(), chain.as_bytes(), key.as_bytes(), &provider(), WALL)
         };
         let credential = load(&chain, &key.serialize_pem()).unwrap();
-        assert_eq!(credential.chain(), [leaf.der().clone(), ca.der()]);
+        assert_eq!(credential.chain(), [leaf.der().to_vec(), ca.der().to_vec()]);
         let shown = format!("{credential:?}");
         assert!(shown.contains(ID) && !shown.to_lowercase().contains("key"), "{shown}");
         assert!(matches!(load(&chain, "none"), Err(CredentialFault::Pem(_))));

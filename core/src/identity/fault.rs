@@ -174,12 +174,10 @@ impl IdentityFault {
             other => IdentityFault::Chain(other.to_string()),
         }
     }
-}
 
-/// Carries the fault through rustls, in the form that makes rustls send the fitting alert.
-impl From<IdentityFault> for CertificateError {
-    fn from(fault: IdentityFault) -> CertificateError {
-        match fault {
+    /// Carries the fault through rustls, in the form that makes rustls send the fitting alert.
+    pub(crate) fn into_certificate_error(self) -> CertificateError {
+        match self {
             IdentityFault::Expired { not_after, now } => {
                 CertificateError::ExpiredContext { time: unix(now), not_after: unix(not_after) }
             }
@@ -232,7 +230,10 @@ mod tests {
             IdentityFault::Chain("x".into()),
         ];
         for fault in &faults {
-            assert_eq!(&IdentityFault::from_certificate_error(&fault.clone().into()), fault);
+            assert_eq!(
+                &IdentityFault::from_certificate_error(&fault.clone().into_certificate_error()),
+                fault
+            );
         }
         let labels: std::collections::BTreeSet<_> = faults.iter().map(IdentityFault::label).collect();
         assert_eq!(labels.len(), faults.len());

@@ -1,4 +1,7 @@
 //! The verification of a peer's X.509-SVID, for both roles of a TLS connection.
+//!
+//! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
+//! with any version.
 
 use super::{IdentityFault, Leaf, TrustBundle};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -104,7 +107,7 @@ impl SvidVerifier {
 }
 
 fn refuse(fault: IdentityFault) -> Error {
-    Error::InvalidCertificate(fault.into())
+    Error::InvalidCertificate(fault.into_certificate_error())
 }
 
 /// TLS 1.2 is not offered, so that its signatures never come up; should they, they are refused.

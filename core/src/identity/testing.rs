@@ -76,7 +76,7 @@ impl Ca {
         let id: super::SpiffeId = id.parse().unwrap();
         let (leaf, key) = self.issue(Template::svid(&[&id.to_string()]));
         let bundle = self.bundle(id.trust_domain());
-        let issued = Issued { id, chain: vec![leaf], bundle, generation: 1 };
+        let issued = Issued { id, chain: vec![leaf.to_vec()], bundle, generation: 1 };
         Arc::new(Credential::from_der(issued, key, &provider(), WALL).unwrap())
     }
 }

@@ -51,7 +51,7 @@ impl TrustBundle {
     pub fn with_roots(
         mut self,
         trust_domain: &str,
-        roots: &[CertificateDer<'_>],
+        roots: &[impl AsRef<[u8]>],
     ) -> Result<TrustBundle, TrustBundleError> {
         check_trust_domain(trust_domain).map_err(TrustBundleError::TrustDomain)?;
         if roots.is_empty() {
@@ -59,7 +59,7 @@ impl TrustBundle {
         }
         let anchors = self.domains.entry(trust_domain.into()).or_default();
         for (index, root) in roots.iter().enumerate() {
-            let anchor = webpki::anchor_from_trusted_cert(root)
+            let anchor = webpki::anchor_from_trusted_cert(&CertificateDer::from(root.as_ref()))
                 .map_err(|e| TrustBundleError::Root {
                     trust_domain: trust_domain.to_owned(),
                     index,
@@ -85,7 +85,7 @@ impl TrustBundle {
     }
 
     /// The anchors of a trust domain; `None` if it is not trusted at all.
-    pub fn anchors(&self, trust_domain: &str) -> Option<&[TrustAnchor<'static>]> {
+    pub(crate) fn anchors(&self, trust_domain: &str) -> Option<&[TrustAnchor<'static>]> {
         self.domains.get(trust_domain).map(Vec::as_slice)
     }
 

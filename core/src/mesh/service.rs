@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::address::{NetworkAddress, NetworkCidr};
 use super::gateway::GatewayAddress;
@@ -171,6 +170,16 @@ pub enum ServiceError {
     Endpoints(ServiceKey),
 }
 
+/// A value of a file that is accepted in any form and not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unread;
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unread, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Unread)
+    }
+}
+
 /// A service as it is written in the local form (node.md 1.14). Also the way to make a [`Service`] in code.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -184,7 +193,7 @@ pub struct ServiceSpec {
     pub ports: PortMap,
     /// Always empty: endpoints are given by the workloads.
     #[serde(skip_serializing)]
-    pub endpoints: BTreeMap<Arc<str>, IgnoredAny>,
+    pub endpoints: BTreeMap<Arc<str>, Unread>,
     pub subject_alt_names: Vec<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waypoint: Option<GatewayAddress>,

@@ -12,11 +12,11 @@ use super::port::PortMap;
 use crate::identity::{SpiffeId, SpiffeIdError};
 
 /// The trust domain of a workload that names none.
-pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
+pub(super) const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
 /// The service account of a workload that names none.
-pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+pub(super) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// The cluster of a workload that names none.
-pub const DEFAULT_CLUSTER: &str = "Kubernetes";
+pub(super) const DEFAULT_CLUSTER: &str = "Kubernetes";
 
 /// How a workload takes connections of the mesh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
 use super::{ALPN, TlsFault, WallCell};
-use crate::identity::{Credential, IdentityFault, SvidVerifier};
+use crate::identity::svid::SvidVerifier;
+use crate::identity::{Credential, IdentityFault};
 use crate::time::WallTime;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -82,11 +83,28 @@ impl TlsContext {
         let algorithms = self.provider.signature_verification_algorithms;
         let bundle = credential.bundle().clone();
         let verifier = SvidVerifier::new(credential.id().trust_domain(), bundle, algorithms);
-        let Some((leaf, intermediates)) = credential.chain().split_first() else {
+        let Some((leaf, intermediates)) = credential.certified().cert.split_first() else {
             return Err(IdentityFault::Unusable("there is no certificate".to_owned()));
         };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(wall.as_unix_secs()));
         verifier.verify_server(leaf, intermediates, now).map(|_leaf| ())
+    }
+
+    /// Whether a peer whose clock is ahead of `wall` accepts it: at the first moment at which every certificate of the chain has
+    /// begun. Until then the time hides whatever else is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with it beside its begin.
+    pub fn vouch_once_begun(&self, credential: &Credential, wall: WallTime) -> Result<(), IdentityFault> {
+        let mut at = wall;
+        // One more for each certificate that begins later than those before.
+        for _ in credential.chain() {
+            match self.vouch(credential, at) {
+                Err(IdentityFault::NotYetValid { not_before, .. }) if not_before > at => at = not_before,
+                outcome => return outcome,
+            }
+        }
+        self.vouch(credential, at)
     }
 
     fn client(

@@ -124,8 +124,8 @@ impl TlsFault {
     }
 }
 
-impl From<Error> for TlsFault {
-    fn from(error: Error) -> TlsFault {
+impl TlsFault {
+    pub(super) fn of(error: Error) -> TlsFault {
         match error {
             // Once there is a session, rustls takes this alert for the end of the data and not for an error.
             Error::AlertReceived(AlertDescription::CloseNotify) => TlsFault::ClosedEarly,
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn alerts_about_our_certificate_are_told_apart() {
-        let fault = |alert| TlsFault::from(Error::AlertReceived(alert));
+        let fault = |alert| TlsFault::of(Error::AlertReceived(alert));
         assert_eq!(fault(AlertDescription::UnknownCA), TlsFault::CredentialRefused(Alert(48)));
         assert_eq!(fault(AlertDescription::CertificateRequired), TlsFault::CredentialRefused(Alert(116)));
         assert_eq!(fault(AlertDescription::InternalError), TlsFault::Alert(Alert(80)));

@@ -41,7 +41,8 @@ impl Session {
     pub fn client(identity: &TlsIdentity) -> Result<Session, TlsFault> {
         // Peers are known by their SPIFFE ids; the name is neither sent nor looked at (node.md row 26).
         let name = ServerName::IpAddress(IpAddr::V4(Ipv4Addr::from([0, 0, 0, 0])));
-        let client = UnbufferedClientConnection::new(identity.client_config().clone(), name)?;
+        let client =
+            UnbufferedClientConnection::new(identity.client_config().clone(), name).map_err(TlsFault::of)?;
         Ok(Session::new(Side::Client(Box::new(client))))
     }
 
@@ -50,7 +51,8 @@ impl Session {
     /// # Errors
     /// [`TlsFault::Internal`] when the configuration does not fit the provider.
     pub fn server(identity: &TlsIdentity) -> Result<Session, TlsFault> {
-        let server = UnbufferedServerConnection::new(identity.server_config().clone())?;
+        let server =
+            UnbufferedServerConnection::new(identity.server_config().clone()).map_err(TlsFault::of)?;
         Ok(Session::new(Side::Server(Box::new(server))))
     }
 

@@ -63,7 +63,7 @@ pub(super) fn advance<R: Role>(
     out: &mut Vec<u8>,
 ) -> Result<(usize, Next), TlsFault> {
     let UnbufferedStatus { mut discard, state, .. } = role.records(input);
-    let next = match state? {
+    let next = match state.map_err(TlsFault::of)? {
         ConnectionState::EncodeTlsData(data) => {
             encode(data, out)?;
             Next::Again
@@ -74,7 +74,7 @@ pub(super) fn advance<R: Role>(
         }
         ConnectionState::ReadTraffic(mut traffic) => {
             while let Some(record) = traffic.next_record() {
-                let record = record?;
+                let record = record.map_err(TlsFault::of)?;
                 discard = discard.saturating_add(record.discard);
                 plain.extend_from_slice(record.payload);
             }
@@ -98,7 +98,7 @@ pub(super) fn seal<R: Role>(
     out: &mut Vec<u8>,
 ) -> Result<(), TlsFault> {
     loop {
-        match role.records(scratch).state? {
+        match role.records(scratch).state.map_err(TlsFault::of)? {
             ConnectionState::EncodeTlsData(data) => encode(data, out)?,
             ConnectionState::TransmitTlsData(data) => data.done(),
             ConnectionState::WriteTraffic(traffic) => return write(traffic, plain, out),
@@ -174,5 +174,5 @@ fn append(
 }
 
 fn unexpected<D>(state: &ConnectionState<'_, '_, D>) -> TlsFault {
-    TlsFault::from(Error::General(format!("unexpected connection state {state:?}")))
+    TlsFault::of(Error::General(format!("unexpected connection state {state:?}")))
 }

@@ -56,8 +56,12 @@ pub(super) fn identity(credential: &Arc<Credential>) -> Arc<TlsIdentity> {
 pub(super) fn forged(ca: &Ca, template: Template, trusts: &Ca) -> Arc<TlsIdentity> {
     let (leaf, key) = ca.issue(template);
     let honest = trusts.credential(B);
-    let issued =
-        Issued { id: honest.id().clone(), chain: vec![leaf], bundle: honest.bundle().clone(), generation: 1 };
+    let issued = Issued {
+        id: honest.id().clone(),
+        chain: vec![leaf.to_vec()],
+        bundle: honest.bundle().clone(),
+        generation: 1,
+    };
     let key = provider().key_provider.load_private_key(key).unwrap();
     let facts = Leaf::read(&honest.chain()[0]).unwrap();
     identity(&Arc::new(Credential::unchecked(issued, key, facts)))

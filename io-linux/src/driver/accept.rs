@@ -1,6 +1,6 @@
 //! Listeners: accept until the kernel has no more, with back-off where it has nothing to give (node.md B9).
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use culvert_core::engine::boundary::{Listener, Origin, PodId};
 use culvert_core::time::{Now, Time};
 
 use super::{Driver, Listen, Runtime, Token};
+use crate::consumer::End;
 use crate::socket::{
     AcceptError, Keepalive, Original, local_address, original_destination, set_keepalive, set_nodelay,
 };
@@ -105,6 +106,17 @@ impl<R: Runtime> Driver<R> {
             self.broke(now, id, &error);
         }
         self.perform(now);
+    }
+
+    /// An application in this process dials: what another of its pod would reach through the redirect.
+    pub(super) fn open(&mut self, now: Now, pod: PodId, target: SocketAddr, end: End) {
+        let address = self.pods.iter().find(|p| p.id == pod).and_then(|p| p.address);
+        let any = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let peer = SocketAddr::new(address.unwrap_or(any), 0);
+        let origin =
+            Origin { pod, listener: Listener::Consumer, peer, local: target, original: Some(target) };
+        let id = self.engine.accept(now, origin);
+        self.table.insert_memory(id, end);
     }
 
     pub(super) fn next_listener_retry(&self) -> Option<Time> {

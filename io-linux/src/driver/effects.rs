@@ -12,9 +12,10 @@ use culvert_core::time::Now;
 
 use super::accept::canonical;
 use super::{Driver, Runtime, Stream};
+use crate::consumer::{self, Connection};
 use crate::node::OriginalSource;
 use crate::node::credentials::Request;
-use crate::socket::{DialError, DialOptions, connected, dial, finish_on_close, shutdown_write};
+use crate::socket::{DialError, DialOptions, connected, dial, finish_on_close};
 
 /// Bytes that one socket moves before others have their turn.
 const BYTES_PER_TURN: usize = 1 << 20;
@@ -44,9 +45,16 @@ impl<R: Runtime> Driver<R> {
                         }
                     }
                 }
-                // No pod of this driver says that its application is in the process.
-                Output::Deliver { socket, .. } => {
-                    self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::Refused });
+                Output::Deliver { socket, pod, peer, source, target, address } => {
+                    let (ours, theirs) = consumer::connection();
+                    let connection = Connection::delivered(theirs, peer, source, target);
+                    let backlog = self.pods.iter().find(|p| p.id == pod).and_then(|p| p.consumer.as_ref());
+                    if backlog.is_some_and(|backlog| backlog.offer(connection)) {
+                        self.table.insert_memory(socket, ours);
+                        self.engine.handle_input(now, Input::Connected { socket, local: address });
+                    } else {
+                        self.engine.handle_input(now, Input::Failed { socket, fault: IoFault::Refused });
+                    }
                 }
                 Output::Join { a, b } => self.join(now, a, b),
                 Output::NeedCredential(id) => {
@@ -54,7 +62,7 @@ impl<R: Runtime> Driver<R> {
                 }
                 Output::Finish { socket } => {
                     if let Some(entry) = self.table.get(socket) {
-                        let _gone = shutdown_write(&entry.stream);
+                        entry.stream.finish();
                     }
                 }
                 Output::Close { socket, mode } => self.close(socket, mode),
@@ -125,14 +133,16 @@ impl<R: Runtime> Driver<R> {
             CloseMode::Abort => return,
             CloseMode::Discard => {
                 let now = self.clock.now().time;
-                if let Ok(socket) = entry.stream.into_socket() {
+                if let Some(socket) = entry.stream.into_socket() {
                     self.lingering.close(now, socket);
                 }
                 return;
             }
             CloseMode::Graceful => {}
         }
-        let _gone = finish_on_close(&entry.stream);
+        if let Some(socket) = entry.stream.descriptor() {
+            let _gone = finish_on_close(socket);
+        }
     }
 
     /// A socket may have become readable or writable, or the engine's interest has changed.
@@ -164,14 +174,15 @@ impl<R: Runtime> Driver<R> {
 
     fn connect_ready(&mut self, now: Now, id: SocketId) {
         let Some(entry) = self.table.get(id) else { return };
-        if !entry.stream.poll_writable() {
+        let Some(stream) = entry.stream.kernel() else { return };
+        if !stream.poll_writable() {
             return;
         }
-        match connected(&entry.stream) {
+        match connected(&*stream) {
             // A runtime may wake too often.
             Ok(None) => {
-                entry.stream.write_would_block();
-                if entry.stream.poll_writable() {
+                stream.write_would_block();
+                if stream.poll_writable() {
                     entry.token.push();
                 }
             }

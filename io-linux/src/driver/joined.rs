@@ -128,12 +128,16 @@ impl<R: Runtime> Driver<R> {
                     return;
                 }
                 Ok(Step::BlockedOnRead) => self.table.get(from).map(|entry| {
-                    entry.stream.read_would_block();
-                    entry.stream.poll_readable()
+                    entry.stream.kernel().is_some_and(|stream| {
+                        stream.read_would_block();
+                        stream.poll_readable()
+                    })
                 }),
                 Ok(Step::BlockedOnWrite) => self.table.get(to).map(|entry| {
-                    entry.stream.write_would_block();
-                    entry.stream.poll_writable()
+                    entry.stream.kernel().is_some_and(|stream| {
+                        stream.write_would_block();
+                        stream.poll_writable()
+                    })
                 }),
                 // What the other direction has in its pipe must arrive first: parted, it would be lost in mid-stream. Its
                 // target's readiness brings the pair here again.

@@ -65,7 +65,7 @@ impl Standing {
                 // The last worker that lets go of the listeners closes them.
                 state.pods = Arc::default();
             }
-            Command::Credential { .. } | Command::Stop => {}
+            Command::Credential { .. } | Command::Open { .. } | Command::Stop => {}
         }
         Some(command)
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, TrustBundle};
 use culvert_core::time::WallTime;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::clock::Clock;
@@ -22,6 +23,38 @@ pub struct Material {
     pub key: PrivateKeyDer<'static>,
     /// The roots of the identity's own trust domain.
     pub roots: Vec<CertificateDer<'static>>,
+}
+
+/// Why PEM text holds no credential.
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {why}")]
+pub struct PemError {
+    /// Which of the texts: the chain, the key or the roots.
+    pub part: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Material {
+    /// Takes a credential from PEM text: the chain (leaf first), its private key, and the roots to trust.
+    ///
+    /// # Errors
+    /// A text that is not PEM, or holds nothing of its kind.
+    pub fn from_pem(chain: &[u8], key: &[u8], roots: &[u8]) -> Result<Material, PemError> {
+        let error = |part, error: pem::Error| PemError { part, why: error.to_string() };
+        let certificates = |part, text| {
+            let found = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
+            match found.map_err(|why| error(part, why))? {
+                none if none.is_empty() => Err(PemError { part, why: "no certificate".to_owned() }),
+                some => Ok(some),
+            }
+        };
+        Ok(Material {
+            chain: certificates("the chain", chain)?,
+            key: PrivateKeyDer::from_pem_slice(key).map_err(|why| error("the key", why))?,
+            roots: certificates("the roots", roots)?,
+        })
+    }
 }
 
 /// Where credentials come from: files, a development CA, later a control plane's CA. Called on a thread that may block.
@@ -145,7 +178,8 @@ impl Service {
         let bundle = TrustBundle::empty()
             .with_roots(id.trust_domain(), &material.roots)
             .map_err(|error| format!("the trust bundle: {error}"))?;
-        let issued = Issued { id: id.clone(), chain: material.chain, bundle: Arc::new(bundle), generation };
+        let chain = material.chain.iter().map(|certificate| certificate.to_vec()).collect();
+        let issued = Issued { id: id.clone(), chain, bundle: Arc::new(bundle), generation };
         Credential::from_der(issued, material.key, &self.crypto, self.wall())
             .map(Arc::new)
             .map_err(|error| error.to_string())
@@ -173,5 +207,22 @@ impl Service {
         if let Some(worker) = self.workers.get(worker) {
             worker.send(Command::Credential { id: id.clone(), outcome, in_force });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_no_pem_is_named() {
+        let chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".as_bytes();
+        let part = |chain, key, roots| Material::from_pem(chain, key, roots).unwrap_err().part;
+        assert_eq!(part(b"", b"", b""), "the chain");
+        assert_eq!(part(chain, b"junk", chain), "the key");
+        let key = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert_eq!(part(chain, key, b"-----BEGIN CERTIFICATE-----\n"), "the roots");
+        let material = Material::from_pem(&chain.repeat(2), key, chain).unwrap();
+        assert_eq!((material.chain.len(), material.roots.len()), (2, 1));
     }
 }

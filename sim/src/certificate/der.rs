@@ -27,6 +27,8 @@ const NO_END: u64 = 253_402_300_799;
 /// 2050-01-01T00:00:00Z, the first moment that has no UTCTime (RFC 5280 section 4.1.2.5), in seconds since 1970.
 const END_OF_UTC_TIME: u64 = 2_524_608_000;
 
+/// A tag, and a length of at most eight bytes.
+const HEAD_BYTES_MAX: usize = 10;
 const DAY_SECS: u64 = 86_400;
 /// Days of the 400 years after which the calendar repeats itself.
 const ERA_DAYS: u64 = 146_097;
@@ -36,7 +38,8 @@ const DAYS_BEFORE_1970: u64 = 719_468;
 /// An element with `tag` whose value is `parts`, one after the other.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = vec![tag];
+    let mut out = Vec::with_capacity(HEAD_BYTES_MAX + length);
+    out.push(tag);
     match u8::try_from(length) {
         Ok(short @ ..0x80) => out.push(short),
         _ => {
@@ -60,12 +63,16 @@ pub(super) fn time(wall: WallTime) -> Vec<u8> {
     let secs = wall.as_unix_secs().min(NO_END);
     let (year, month, day) = date(secs / DAY_SECS);
     let (hour, minute, second) = (secs % DAY_SECS / 3600, secs % 3600 / 60, secs % 60);
-    let rest = format!("{month:02}{day:02}{hour:02}{minute:02}{second:02}Z");
+    let text = [year / 100, year % 100, month, day, hour, minute, second].map(two_digits);
     if secs < END_OF_UTC_TIME {
-        element(tag::UTC_TIME, &[format!("{:02}{rest}", year % 100).as_bytes()])
+        element(tag::UTC_TIME, &[text[1..].as_flattened(), b"Z"])
     } else {
-        element(tag::GENERALIZED_TIME, &[format!("{year:04}{rest}").as_bytes()])
+        element(tag::GENERALIZED_TIME, &[text.as_flattened(), b"Z"])
     }
+}
+
+fn two_digits(number: u64) -> [u8; 2] {
+    [b'0' + (number / 10 % 10) as u8, b'0' + (number % 10) as u8]
 }
 
 /// Year, month and day of a day since 1970. Years are counted from March, so that a leap day is the last day of its year.

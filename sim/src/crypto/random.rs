@@ -37,7 +37,7 @@ impl Drop for Lent<'_> {
 ///
 /// # Errors
 /// [`GetRandomFailed`] when the thread has no stream: nothing here ever asks the operating system.
-pub(super) fn fill(into: &mut [u8]) -> Result<(), GetRandomFailed> {
+pub fn fill(into: &mut [u8]) -> Result<(), GetRandomFailed> {
     STREAM.with_borrow_mut(|stream| {
         let stream = stream.as_mut().ok_or(GetRandomFailed)?;
         for chunk in into.chunks_mut(8) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Scenario, Violation};
+use crate::cryptography::Cryptography;
 
 /// A scenario that is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +34,12 @@ impl Golden {
 
     /// Runs it with all that is checked. What it no longer shows is a broken law: M3.
     pub fn tell(&self) -> Outcome {
-        let outcome = self.scenario.tell();
+        self.tell_with(&Cryptography::fake())
+    }
+
+    /// As [`Golden::tell`], with another cryptography than the fake.
+    pub fn tell_with(&self, cryptography: &Cryptography) -> Outcome {
+        let outcome = self.scenario.tell_with(cryptography);
         let missing: Vec<&str> =
             self.shows.iter().map(String::as_str).filter(|id| !outcome.seen.contains(id)).collect();
         if outcome.violation.is_some() || missing.is_empty() {

@@ -4,6 +4,7 @@
 //! there, and lets only calls leave that were made. It never fails: bytes that are missing read as zeros.
 
 mod change;
+mod choices;
 mod host;
 mod hostile;
 mod network;
@@ -11,12 +12,11 @@ mod network;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use arbitrary::Unstructured;
-
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Act, Delivery, Issuing, Joining, Reading, Script};
 pub(super) use change::{Change, Endpoints, Name};
+pub(super) use choices::{Choices, Digit, Vector};
 pub(super) use host::{HostFault, Scarcity};
 pub(super) use hostile::{Attack, Tale};
 pub(super) use network::{NetworkFault, Ways};
@@ -177,28 +177,9 @@ pub(super) enum Fault {
     Unstrict,
 }
 
-/// Takes choices off the bytes.
-pub(super) struct Choices<'a>(pub(super) Unstructured<'a>);
-
 impl Choices<'_> {
-    fn below(&mut self, of: usize) -> usize {
-        self.0.int_in_range(0..=of.saturating_sub(1)).unwrap_or(0)
-    }
-
-    fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == of - 1
-    }
-
-    fn of<T: Copy, const N: usize>(&mut self, among: [T; N]) -> T {
-        among[self.below(N)]
-    }
-
-    fn millis(&mut self, below: usize) -> Duration {
-        Duration::from_millis(self.below(below) as u64)
-    }
-
     pub(super) fn options(&mut self) -> Options {
-        let seed = self.0.arbitrary().unwrap_or(0);
+        let seed = self.seed();
         let small = self.one_in(2).then(|| Small {
             streams_per_tunnel: 1 + self.below(5) as u32,
             tunnels_per_key: 1 + self.below(4),
@@ -215,7 +196,7 @@ impl Choices<'_> {
             chop: self.one_in(3).then(|| 500 + self.below(5000)),
             same_node: !self.one_in(4),
             capacity: 1 << (12 + self.below(6)),
-            latency: Duration::from_micros(1 + self.below(50_000) as u64),
+            latency: Duration::from_micros(1 + self.digit(Digit::Latency, 50_000) as u64),
             pings: Duration::from_secs(if self.one_in(3) { 5 } else { 30 }),
             delivery: if self.one_in(3) { self.delivery() } else { Delivery::Prompt },
             lifetime: self.one_in(4).then(|| 5 + self.below(40) as u64),
@@ -230,11 +211,12 @@ impl Choices<'_> {
         let mut known = Known::new(options);
         let mut rounds = Vec::new();
         let count = 2 + self.below(ROUNDS - 1);
-        while rounds.len() < count && !self.0.is_empty() {
+        while rounds.len() < count && !self.is_over() {
             let calls: Vec<Call> = (0..=self.below(CALLS)).map(|_| self.call(options.pods)).collect();
             known.calls += calls.iter().map(|call| call.times).sum::<usize>();
             let fault = (!self.one_in(4)).then(|| self.fault(&mut known));
-            let time = Duration::from_millis(self.of([1, 10, 10, 100, 100, 1000, 8000, 25_000]));
+            let time =
+                Duration::from_millis(self.digit_of(Digit::Time, [1, 10, 10, 100, 100, 1000, 8000, 25_000]));
             rounds.push(Round { calls, fault, time });
         }
         rounds
@@ -254,8 +236,8 @@ impl Choices<'_> {
     }
 
     fn script(&mut self) -> Script {
-        let bytes = self.of([8, 100, 100, 1000, 1000, 4000, 4000, 20_000]);
-        let kind = self.below(7);
+        let bytes = self.digit_of(Digit::Bytes, [8, 100, 100, 1000, 1000, 4000, 4000, 20_000]);
+        let kind = self.digit(Digit::Script, 7);
         let pause = Act::Pause(self.millis(3000));
         let script = match kind {
             0 | 1 => Script::send(bytes),
@@ -265,7 +247,7 @@ impl Choices<'_> {
             5 => Script::acts(&[Act::Send(bytes), Act::Fin, pause, Act::Reset]),
             _ => Script::acts(&[pause, Act::Fin, Act::AwaitEnd]),
         };
-        match self.below(8) {
+        match self.digit(Digit::Reading, 8) {
             0 => script.reading(Reading::Never),
             1 => script.reading(Reading::Slow(1000, Duration::from_millis(5))),
             _ => script,
@@ -273,10 +255,10 @@ impl Choices<'_> {
     }
 
     fn fault(&mut self, known: &mut Known) -> Fault {
-        if self.one_in(3) {
+        if self.digit(Digit::Class, 3) == 2 {
             return Fault::Change(self.change(known));
         }
-        let (pod, node) = (self.below(known.pods), self.below(known.nodes));
+        let (pod, node) = (self.digit(Digit::Place, known.pods), self.digit(Digit::Place, known.nodes));
         let mut menu = vec![
             Fault::AwaitPolicy { pod },
             Fault::Deny { pod },
@@ -305,7 +287,7 @@ impl Choices<'_> {
         if let Some(node) = known.stopped.first().copied() {
             menu.extend((0..5).map(|_| Fault::Resume { node }));
         }
-        let number = self.below(menu.len());
+        let number = self.among(&menu);
         let fault = menu.swap_remove(number);
         if let Fault::Leave { call } = fault {
             return Fault::Leave { call: call - self.below(call.min(15) + 1) };

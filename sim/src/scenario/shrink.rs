@@ -4,6 +4,7 @@
 //! cut away or set to zero leaves something that can be run.
 
 use super::{Outcome, Scenario};
+use crate::cryptography::Cryptography;
 
 /// What is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +21,16 @@ pub struct Shrunk {
 ///
 /// The first byte, the version, stays.
 pub fn shrink(bytes: &[u8]) -> Option<Shrunk> {
+    shrink_with(&Cryptography::fake(), bytes)
+}
+
+/// As [`shrink`], with another cryptography than the fake.
+pub fn shrink_with(cryptography: &Cryptography, bytes: &[u8]) -> Option<Shrunk> {
     let mut runs = 0;
-    let law = broken(bytes)?;
+    let law = broken(cryptography, bytes)?;
     let mut fails = |candidate: &[u8]| {
         runs += 1;
-        broken(candidate).as_deref() == Some(law.as_str())
+        broken(cryptography, candidate).as_deref() == Some(law.as_str())
     };
     let mut best = bytes.to_vec();
     loop {
@@ -40,8 +46,8 @@ pub fn shrink(bytes: &[u8]) -> Option<Shrunk> {
 }
 
 /// The law that these bytes break.
-fn broken(bytes: &[u8]) -> Option<String> {
-    let outcome: Outcome = Scenario::decode(bytes).ok()?.run_twice();
+fn broken(cryptography: &Cryptography, bytes: &[u8]) -> Option<String> {
+    let outcome: Outcome = Scenario::decode(bytes).ok()?.run_twice_with(cryptography);
     outcome.violation.map(|violation| violation.law().to_owned())
 }
 

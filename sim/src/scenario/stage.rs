@@ -17,6 +17,7 @@ use culvert_core::time::Time;
 use super::plan::{Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
+use crate::cryptography::Cryptography;
 use crate::world::{
     Act, AppId, AttackerId, Digest, Joining, NodeId, Pod, Reading, Script, Seen, Serve, World,
 };
@@ -78,8 +79,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new(options: &Options, depth: Depth) -> Stage {
-        let mut world = World::with_limits(options.seed, |limits| {
+    pub(super) fn new(options: &Options, cryptography: &Cryptography, depth: Depth) -> Stage {
+        let mut world = World::with_cryptography(cryptography.clone(), options.seed, |limits| {
             limits.tunnel_idle = TUNNEL_IDLE;
             limits.half_closed_idle = HALF_CLOSED;
             (limits.ping_interval, limits.ping_timeout) = (options.pings, options.pings);

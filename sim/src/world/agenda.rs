@@ -1,6 +1,7 @@
 //! What is going to happen, in the order of simulated time.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
@@ -42,29 +43,51 @@ pub(super) enum Happening {
 /// The happenings to come; two of one moment happen in the order in which they were put down.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    /// By time, then those that come first, then by number.
-    queue: BTreeMap<(Time, bool, u64), Happening>,
+    /// The first at the top.
+    queue: BinaryHeap<Reverse<Entry>>,
+    /// What happens, by the place that its entry names; places are used again.
+    places: Vec<Option<Happening>>,
+    free: Vec<usize>,
     count: u64,
+}
+
+/// By time, then those that come first, then by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    at: Time,
+    in_turn: bool,
+    number: u64,
+    place: usize,
 }
 
 impl Agenda {
     pub(super) fn put(&mut self, at: Time, what: Happening) {
-        self.count += 1;
-        self.queue.insert((at, true, self.count), what);
+        self.add(at, true, what);
     }
 
     /// Before whatever was put down for that moment, but for what came first too.
     pub(super) fn put_first(&mut self, at: Time, what: Happening) {
+        self.add(at, false, what);
+    }
+
+    fn add(&mut self, at: Time, in_turn: bool, what: Happening) {
         self.count += 1;
-        self.queue.insert((at, false, self.count), what);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() - 1
+        });
+        self.places[place] = Some(what);
+        self.queue.push(Reverse(Entry { at, in_turn, number: self.count, place }));
     }
 
     pub(super) fn next(&self) -> Option<Time> {
-        self.queue.keys().next().map(|(at, ..)| *at)
+        self.queue.peek().map(|Reverse(entry)| entry.at)
     }
 
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Happening> {
-        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= now)?;
-        Some(entry.remove())
+        self.next().filter(|at| *at <= now)?;
+        let Reverse(entry) = self.queue.pop()?;
+        self.free.push(entry.place);
+        self.places[entry.place].take()
     }
 }

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use culvert_core::time::Time;
+use culvert_core::worklist::Worklist;
 
 use serde::{Deserialize, Serialize};
 
 use super::host::Pod;
 use super::network::{Network, Side, WireId};
+use super::payload::{self, HEADER};
 
 /// One end of a connection as an application holds it: a client's, or one that a server accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,39 +101,17 @@ pub enum Seen {
     Left,
 }
 
-const HEADER: u64 = 8;
 /// An echo holds this much at most; beyond, it stops reading.
 const ECHO: usize = 64 << 10;
+/// What is read and written at once.
+const READ: usize = 16 << 10;
+const WRITE: usize = 16 << 10;
 
-/// The byte at an offset of a stream: it says whose it is.
-pub(super) fn payload(stream: u64, offset: u64) -> u8 {
-    if offset < HEADER {
-        return stream.to_be_bytes()[offset as usize];
-    }
-    word(stream, offset / 8).to_le_bytes()[(offset % 8) as usize]
-}
-
-/// Eight bytes of a stream after its header.
-fn word(stream: u64, number: u64) -> u64 {
-    let mixed = ((stream << 40) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93)
-}
-
-/// The bytes of a stream from an offset on, as many as asked for. The first eight are its number, and each later one is a function
-/// of the number and the offset: so whoever reads them knows whose they are, and where they belong.
-pub fn payloads(stream: u64, offset: u64, len: usize, into: &mut Vec<u8>) {
-    into.clear();
-    let end = offset + len as u64;
-    let mut at = offset;
-    while at < end {
-        if at >= HEADER && at.is_multiple_of(8) && end - at >= 8 {
-            into.extend_from_slice(&word(stream, at / 8).to_le_bytes());
-            at += 8;
-        } else {
-            into.push(payload(stream, at));
-            at += 1;
-        }
-    }
+/// Bytes of a stream from what is sent of it on, so that each is made once, however few TCP takes at a time.
+#[derive(Default)]
+struct Made {
+    bytes: Vec<u8>,
+    taken: usize,
 }
 
 #[derive(Debug)]
@@ -296,26 +276,17 @@ impl App {
 
     fn write(&mut self, net: &mut Network) -> bool {
         let mut moved = false;
-        let mut bytes = Vec::new();
+        let mut made = Made::default();
         while !self.closed && !self.fin_sent {
-            let room = net.room(self.wire, self.side).min(16 << 10);
-            if self.script.echo {
-                bytes.clear();
-                bytes.extend(self.echo.iter().copied().take(room));
-            } else {
-                let len = room.min(usize::try_from(self.left_to_send).unwrap_or(usize::MAX));
-                payloads(self.stream, self.sent, len, &mut bytes);
-            }
-            if bytes.is_empty() {
-                break;
-            }
-            match net.write(self.wire, self.side, &[IoSlice::new(&bytes)]) {
+            match self.offer(net, &mut made) {
+                Ok(0) => break,
                 Ok(len) => {
                     self.sent += len as u64;
                     if self.script.echo {
                         self.echo.drain(..len);
                     } else {
                         self.left_to_send -= len as u64;
+                        made.taken += len;
                     }
                     moved = true;
                 }
@@ -332,6 +303,31 @@ impl App {
         moved
     }
 
+    /// Offers TCP what comes next; how much it took, which is nothing where there is nothing to offer.
+    fn offer(&self, net: &mut Network, made: &mut Made) -> io::Result<usize> {
+        let room = net.room(self.wire, self.side).min(WRITE);
+        if self.script.echo {
+            let (front, back) = self.echo.as_slices();
+            let front = &front[..front.len().min(room)];
+            let back = &back[..back.len().min(room - front.len())];
+            if front.is_empty() {
+                return Ok(0);
+            }
+            return net.write(self.wire, self.side, &[IoSlice::new(front), IoSlice::new(back)]);
+        }
+        let len = room.min(usize::try_from(self.left_to_send).unwrap_or(usize::MAX));
+        if len == 0 {
+            return Ok(0);
+        }
+        let (there, wanted) = (made.bytes.len(), made.taken + len);
+        if there < wanted {
+            made.bytes.resize(wanted, 0);
+            let offset = self.sent + (there - made.taken) as u64;
+            payload::fill(self.stream, offset, &mut made.bytes[there..]);
+        }
+        net.write(self.wire, self.side, &[IoSlice::new(&made.bytes[made.taken..wanted])])
+    }
+
     fn read(&mut self, net: &mut Network) -> Option<Time> {
         let (most, every) = match self.script.reading {
             Reading::All => (usize::MAX, None),
@@ -341,12 +337,16 @@ impl App {
         };
         let mut left = most;
         while left > 0 && self.seen == Seen::Open && self.echo.len() < ECHO {
-            let mut space = net.read_space(self.wire, self.side, left.min(16 << 10));
-            match net.read(self.wire, self.side, &mut space) {
+            let mut space = net.lend(self.wire, self.side, left.min(READ));
+            let result = net.read(self.wire, self.side, &mut space);
+            if let Ok(len @ 1..) = result {
+                self.take(net.now, &space[..len]);
+            }
+            net.give_back(space);
+            match result {
                 Ok(0) => self.end(net, Seen::Fin),
                 Ok(len) => {
                     left -= len;
-                    self.take(net.now, &space[..len]);
                     self.write(net);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -372,12 +372,8 @@ impl App {
             rest = tail;
         }
         let Some(stream) = self.hears() else { return };
-        let mut expected = Vec::new();
-        payloads(stream, self.received, rest.len(), &mut expected);
-        if rest != expected {
-            let place =
-                rest.iter().zip(&expected).take_while(|(found, wanted)| found == wanted).count() as u64;
-            panic!("E2: byte {} of stream {stream} is another's", self.received + place);
+        if let Some(offset) = payload::first_difference(stream, self.received, rest) {
+            panic!("E2: byte {offset} of stream {stream} is another's");
         }
         self.received += rest.len() as u64;
     }
@@ -414,7 +410,7 @@ pub enum Serve {
 pub(super) struct Apps {
     pub(super) list: Vec<App>,
     pub(super) listeners: BTreeMap<SocketAddr, Serve>,
-    pub(super) ready: std::collections::BTreeSet<AppId>,
+    pub(super) ready: Worklist<AppId>,
     /// Which application received a stream first; an echo brings it back to its sender.
     pub(super) heard_by: BTreeMap<u64, AppId>,
     /// Applications whose own proxy was killed: their kernel says FIN for it.

@@ -15,17 +15,19 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version,
 };
 
-use super::app::{Seen, payload};
+use super::app::Seen;
 use super::network::{Network, Owner, Side, Via, WireId};
-use super::{Pod, World};
+use super::{Pod, World, payload};
 use crate::certificate::{Authority, Template};
-use crate::crypto;
 use crate::crypto::random::with_stream;
-use crate::crypto::sign::PrivateKey;
+use crate::cryptography::KeyName;
 use crate::frame::{Frame, Frames};
 
 /// Streams that attackers send have numbers from here on: no application has so high a one.
 const STREAMS: u64 = 1 << 20;
+
+/// Attackers that have keys of their own, where keys are not made for them alone.
+const KEYS: usize = 8;
 
 /// A connection of an attacker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,7 +183,7 @@ impl World {
 
     /// The first bytes of what this attacker sends to applications, by which they know whose they are.
     pub fn signature(&self, attacker: AttackerId, len: u64) -> Vec<u8> {
-        (0..len).map(|offset| payload(STREAMS + attacker.0 as u64, offset)).collect()
+        (0..len).map(|offset| payload::byte(STREAMS + attacker.0 as u64, offset)).collect()
     }
 
     /// Says this once it can.
@@ -233,31 +235,34 @@ impl World {
 
     fn tls_of(&self, attacker: AttackerId, papers: &Papers) -> Option<Arc<ClientConfig>> {
         let seed = self.seed.child(&format!("papers {}", attacker.0));
+        let notary = &self.cryptography.notary;
         let (id, authority) = match papers {
             Papers::Plain => return None,
             Papers::None => (None, self.authority.clone()),
             Papers::Valid(id) => (Some(id), self.authority.clone()),
             Papers::Forged(id) => {
-                (Some(id), Authority::new(&seed, id.trust_domain()).expect("it has a name"))
+                let name = KeyName::new(seed, "forger");
+                (Some(id), Authority::with(notary, &name, id.trust_domain()).expect("it has a name"))
             }
         };
-        let roots = RootCertStore::empty();
-        let builder = ClientConfig::builder_with_provider(crypto::provider())
+        let provider = self.cryptography.provider.clone();
+        let schemes = provider.signature_verification_algorithms.supported_schemes();
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&version::TLS13])
             .expect("the provider has TLS 1.3")
-            .with_root_certificates(roots);
+            .with_root_certificates(RootCertStore::empty());
         let mut config = match id {
             None => builder.with_no_client_auth(),
             Some(id) => {
-                let key = PrivateKey::from_seed(&seed);
+                let key = notary.key(&KeyName::new(seed, format!("attacker {}", attacker.0 % KEYS)));
                 let begin = WallTime::from_unix_secs(0);
                 let end = WallTime::from_unix_secs(self.now().wall.as_unix_secs() + (30 << 20));
-                let leaf = authority.certify(&Template::svid(id, begin, end), key.public());
-                let certified = CertifiedKey::new(vec![leaf], Arc::new(key));
+                let leaf = authority.certify(&Template::svid(id, begin, end), &*key);
+                let certified = CertifiedKey::new(vec![leaf], key);
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
             }
         };
-        config.dangerous().set_certificate_verifier(Arc::new(Anybody));
+        config.dangerous().set_certificate_verifier(Arc::new(Anybody { schemes }));
         config.alpn_protocols = vec![b"h2".to_vec()];
         Some(Arc::new(config))
     }
@@ -265,7 +270,9 @@ impl World {
 
 /// Takes any server for the right one: whom it attacks is its own affair.
 #[derive(Debug)]
-struct Anybody;
+struct Anybody {
+    schemes: Vec<SignatureScheme>,
+}
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -298,6 +305,6 @@ impl ServerCertVerifier for Anybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        self.schemes.clone()
     }
 }

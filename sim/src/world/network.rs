@@ -2,7 +2,7 @@
 
 mod path;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -164,7 +164,10 @@ pub(super) struct Network {
     held_back: Vec<Happening>,
     /// How many times a clog was over that had held something back.
     pub(super) bursts: usize,
-    woken: BTreeSet<(WireId, Side)>,
+    /// Ends that can do something now, in no order; some are named twice.
+    pub(super) woken: Vec<(WireId, Side)>,
+    /// Memory for reads, lent to one at a time.
+    space: Vec<u8>,
     dials: u64,
 }
 
@@ -180,7 +183,8 @@ impl Network {
             wires: BTreeMap::new(),
             held_back: Vec::new(),
             bursts: 0,
-            woken: BTreeSet::new(),
+            woken: Vec::new(),
+            space: Vec::new(),
             dials: 0,
         }
     }
@@ -288,7 +292,7 @@ impl Network {
         if let Some(wire) = self.wires.get_mut(&wire) {
             wire.end_mut(side).owner = owner;
         }
-        self.woken.insert((wire, side));
+        self.woken.push((wire, side));
     }
 
     pub(super) fn read(&mut self, id: WireId, side: Side, space: &mut [u8]) -> io::Result<usize> {
@@ -313,15 +317,21 @@ impl Network {
         let held = end.inbox.len() + end.in_flight + end.unacknowledged;
         let (free, enough) = (self.capacity.saturating_sub(held), self.capacity / 4);
         if free >= enough && free.saturating_sub(len) < enough {
-            self.woken.insert((id, side.other()));
+            self.woken.push((id, side.other()));
         }
         Ok(len)
     }
 
-    /// Memory for the next read of at most so many bytes: as much as there is to read.
-    pub(super) fn read_space(&self, id: WireId, side: Side, most: usize) -> Vec<u8> {
+    /// Memory for the next read of at most so many bytes: as much as there is to read. To be given back.
+    pub(super) fn lend(&mut self, id: WireId, side: Side, most: usize) -> Vec<u8> {
         let unread = self.wires.get(&id).map_or(0, |wire| wire.end(side).inbox.len());
-        vec![0; unread.clamp(1, most.max(1))]
+        let mut space = std::mem::take(&mut self.space);
+        space.resize(unread.clamp(1, most.max(1)), 0);
+        space
+    }
+
+    pub(super) fn give_back(&mut self, space: Vec<u8>) {
+        self.space = space;
     }
 
     pub(super) fn write(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -338,7 +348,8 @@ impl Network {
     /// Sends off a part of what there is room for.
     fn put(&mut self, id: WireId, side: Side, slices: &[IoSlice<'_>], room: usize) -> usize {
         let most = self.chopped(room);
-        let mut bytes = Vec::new();
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut bytes = Vec::with_capacity(most.min(offered));
         for slice in slices {
             bytes.extend_from_slice(slice.get(..most - bytes.len()).unwrap_or(slice));
         }
@@ -348,7 +359,7 @@ impl Network {
         }
         self.send(id, side.other(), Segment::Data(bytes));
         if self.chop.is_some() {
-            self.woken.insert((id, side));
+            self.woken.push((id, side));
         }
         len
     }
@@ -419,7 +430,7 @@ impl Network {
                 self.send(id, side.other(), Segment::Fin);
             }
         }
-        self.woken.insert((id, side.other()));
+        self.woken.push((id, side.other()));
         self.remove_if_closed(id);
     }
 
@@ -456,11 +467,15 @@ impl Network {
             Segment::Data(bytes) => {
                 end.in_flight = end.in_flight.saturating_sub(bytes.len());
                 if end.closed {
-                    self.woken.insert((id, side.other()));
+                    self.woken.push((id, side.other()));
                     return self.send(id, side.other(), Segment::Reset);
                 }
                 end.unacknowledged += if unheard { bytes.len() } else { 0 };
-                end.inbox.extend(bytes);
+                if end.inbox.is_empty() {
+                    end.inbox = bytes.into();
+                } else {
+                    end.inbox.extend(bytes);
+                }
             }
             Segment::Fin | Segment::Probe if end.forgotten => {
                 return self.send(id, side.other(), Segment::Reset);
@@ -469,7 +484,7 @@ impl Network {
             Segment::Probe => {}
             Segment::Reset => end.reset = true,
         }
-        self.woken.insert((id, side));
+        self.woken.push((id, side));
     }
 
     /// All ways are free again: what was held back arrives.
@@ -495,7 +510,7 @@ impl Network {
                 let (from, to) = wire.way(side.other());
                 if wire.end(side).unacknowledged > 0 && !self.paths.blocked(from, to) {
                     wire.end_mut(side).unacknowledged = 0;
-                    self.woken.insert((*id, side.other()));
+                    self.woken.push((*id, side.other()));
                 }
             }
         }
@@ -504,10 +519,6 @@ impl Network {
     /// Whether anything is held back.
     pub(super) fn is_clogged(&self) -> bool {
         !self.held_back.is_empty()
-    }
-
-    pub(super) fn take_woken(&mut self) -> BTreeSet<(WireId, Side)> {
-        std::mem::take(&mut self.woken)
     }
 
     /// How many connections wait to be accepted by `node`.

@@ -11,6 +11,7 @@ use culvert_core::engine::pump::{Budget, Socket};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
 use culvert_core::time::{Now, Time};
+use culvert_core::worklist::Worklist;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +68,7 @@ pub(super) struct Node {
     joined: BTreeMap<SocketId, SocketId>,
     /// Joined sockets whose FIN the engine knows of.
     fin_told: BTreeSet<SocketId>,
-    pub(super) ready: BTreeSet<SocketId>,
+    pub(super) ready: Worklist<SocketId>,
     pub(super) issuing: Issuing,
     pub(super) joining: Joining,
     /// How much later than asked for the driver says that time has passed.
@@ -116,7 +117,7 @@ impl Node {
             delivered: Vec::new(),
             joined: BTreeMap::new(),
             fin_told: BTreeSet::new(),
-            ready: BTreeSet::new(),
+            ready: Worklist::default(),
             issuing: Issuing::After(Duration::from_millis(5)),
             joining: Joining::Kernel,
             lag: Duration::ZERO,
@@ -225,23 +226,27 @@ impl Node {
             if room == 0 {
                 return;
             }
-            let mut space = net.read_space(source, near, room);
-            match net.read(source, near, &mut space) {
-                Ok(0) => {
+            let mut space = net.lend(source, near, room);
+            let result = net.read(source, near, &mut space);
+            let written = match result {
+                Ok(len @ 1..) => net.write_whole(sink, far, &space[..len]),
+                Ok(0) | Err(_) => Ok(()),
+            };
+            net.give_back(space);
+            match (result, written) {
+                (Ok(0), _) => {
                     if self.fin_told.insert(from) {
                         self.input(net, now, Input::ReadEnd { socket: from });
                     }
                     return;
                 }
-                Ok(len) => match net.write_whole(sink, far, &space[..len]) {
-                    Ok(()) => self.input(net, now, Input::Moved { from, to, len: len as u64 }),
-                    Err(error) => {
-                        let fault = IoFault::from_error(&error);
-                        return self.input(net, now, Input::Failed { socket: to, fault });
-                    }
-                },
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) => {
+                (Ok(len), Ok(())) => self.input(net, now, Input::Moved { from, to, len: len as u64 }),
+                (Ok(_), Err(error)) => {
+                    let fault = IoFault::from_error(&error);
+                    return self.input(net, now, Input::Failed { socket: to, fault });
+                }
+                (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => return,
+                (Err(error), _) => {
                     let fault = IoFault::from_error(&error);
                     return self.input(net, now, Input::Failed { socket: from, fault });
                 }
@@ -261,8 +266,7 @@ impl Node {
     /// Does what the engine asks, in order.
     fn effects(&mut self, net: &mut Network) {
         loop {
-            let engine = &mut self.engine;
-            let Some(output) = with_stream(&mut self.draws, || engine.poll_output()) else { return };
+            let Some(output) = self.engine.poll_output() else { return };
             self.outcome.take(&output);
             match output {
                 Output::Interest { socket, interest } => {

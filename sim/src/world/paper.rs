@@ -8,8 +8,8 @@ use culvert_core::time::WallTime;
 use serde::{Deserialize, Serialize};
 
 use super::{NodeId, World};
-use crate::certificate::{Authority, Template};
-use crate::crypto::sign::PrivateKey;
+use crate::certificate::Template;
+use crate::cryptography::KeyName;
 
 /// What is wrong with a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,17 +61,17 @@ impl World {
             Wrong::TwoNames => template.uris.push("spiffe://cluster.local/ns/default/sa/two".to_owned()),
             Wrong::Key | Wrong::Unchained => {}
         }
-        let key = |name| PrivateKey::from_seed(&self.seed.child(name));
+        let notary = self.cryptography.notary.clone();
+        let key = |name| notary.key(&KeyName::new(self.seed.child(name), name));
         let own = key("wrong");
-        let certified = if wrong == Wrong::Key { key("another").public() } else { own.public() };
-        let between = Authority::new(&self.seed.child("intermediate"), self.authority.trust_domain());
-        let between = between.expect("the trust domain's name is correct");
+        let certified = if wrong == Wrong::Key { key("another") } else { own.clone() };
+        let between = self.namesake(&self.seed.child("intermediate"), "intermediate");
         let issuer = if wrong == Wrong::Unchained { &between } else { &self.authority };
-        let chain = vec![issuer.certify(&template, certified)];
+        let chain = vec![issuer.certify(&template, &*certified).to_vec()];
         let issued =
             Issued { id: id.clone(), chain, bundle: self.authority.bundle().clone(), generation: u64::MAX };
         let wall = self.now_at(node).wall;
-        let outcome = Credential::new(issued, Arc::new(own), wall)
+        let outcome = Credential::new(issued, own, wall)
             .map(Arc::new)
             .map_err(|fault| IdentityFault::Unusable(fault.to_string()));
         self.renewals.mislead(node, &id);

@@ -97,7 +97,7 @@ impl World {
         let Some(client) = client.into_iter().find(|app| app.local == connection.source) else { return };
         let own = self.own_identity(client.place);
         let in_mesh = matches!(connection.path, Path::Hbone | Path::Local);
-        let has_key = self.issued.contains(&(node, own.clone())) || self.renewals.may_hold_wrong(node);
+        let has_key = self.issued.contains(&(node, own.clone()));
         assert!(has_key || !in_mesh, "S14: {node:?} connects for {own} without a credential");
         let views = self.control.views(node);
         let since = views.iter().rposition(|(at, _)| *at <= client.started).unwrap_or(0);

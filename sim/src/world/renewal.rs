@@ -71,12 +71,6 @@ impl Renewals {
         self.ends.retain(|(holder, _), _| *holder != node);
     }
 
-    /// Whether a node may go by what was never right: by a clock that is behind, none is valid yet, and of such a one it does not
-    /// look whether it chains.
-    pub(super) fn may_hold_wrong(&self, node: NodeId) -> bool {
-        self.wronged.contains(&node) && self.jumped.contains(&node)
-    }
-
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
     pub(super) fn mislead(&mut self, node: NodeId, id: &SpiffeId) {
         self.wronged.insert(node);
@@ -194,8 +188,7 @@ impl World {
         if self.renewals.successor.is_none() {
             self.renewals.roots += 1;
             let seed = self.seed.child(&format!("root {}", self.renewals.roots));
-            let next = Authority::new(&seed, self.authority.trust_domain());
-            self.renewals.successor = Some(next.expect("the trust domain's name is correct"));
+            self.renewals.successor = Some(self.namesake(&seed, format!("root {}", self.renewals.roots)));
             self.net.agenda.put(self.net.now, Happening::Root(Phase::Both));
         }
     }
@@ -233,8 +226,8 @@ impl World {
     /// A node gets credentials of a root that nobody else trusts, and trusts nobody else (C5).
     pub fn estrange(&mut self, node: NodeId) {
         let seed = self.seed.child("stranger");
-        let stranger = Authority::new(&seed, self.authority.trust_domain());
-        let own = std::mem::replace(&mut self.authority, stranger.expect("the name is correct"));
+        let stranger = self.namesake(&seed, "stranger");
+        let own = std::mem::replace(&mut self.authority, stranger);
         self.renewals.unsound.insert(node);
         let ids = self.issued.iter().filter(|(holder, _)| *holder == node);
         for (_, id) in ids.cloned().collect::<Vec<_>>() {

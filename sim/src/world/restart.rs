@@ -18,7 +18,8 @@ impl World {
         let draws = config.seed.child("tls").draws();
         let (facts, now) = (self.control.begin_anew(node, self.net.now), self.now());
         let recorded = self.nodes[node.0].recording.is_some();
-        let fresh = Node::new(config, facts, now, draws, recorded, None);
+        let mut fresh = Node::new(config, facts, now, draws, recorded, None);
+        fresh.outcome.compares_bytes(self.cryptography.exact);
         let before = std::mem::replace(&mut self.nodes[node.0], fresh);
         self.nodes[node.0].succeed(before);
         self.renewals.begin_anew(node);

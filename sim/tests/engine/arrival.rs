@@ -170,6 +170,26 @@ fn a_tunnel_dialled_before_a_rotation_serves_who_waits_for_it_and_nobody_else() 
 }
 
 #[test]
+fn a_tunnel_accepted_before_a_rotation_takes_no_streams_beyond_those_that_came_with_it() {
+    // The far node accepts after one millisecond, and the tunnel is open after five.
+    for (micros, tunnels) in [(500, 1), (1500, 2), (2500, 2), (3500, 2), (4500, 2), (5500, 2)] {
+        let Pair { mut world, near, far, a, b } = two_nodes(8);
+        let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+        // Everybody has a credential.
+        world.run(SECOND);
+        let old = world.call(a, there, Script::keep(1000));
+        world.run(Duration::from_micros(micros));
+        world.rotate(b);
+        world.run(SECOND);
+        let new = world.call(a, there, Script::keep(1000));
+        world.run(SECOND);
+        assert_eq!((world.received(old), world.received(new)), (1000, 1000), "after {micros} us");
+        assert_eq!((world.tunnels(near), world.tunnels(far)), (tunnels, tunnels), "after {micros} us");
+        world.finish();
+    }
+}
+
+#[test]
 fn no_stream_is_opened_under_a_certificate_that_is_over() {
     for old in [true, false] {
         let mut world = World::new(9);

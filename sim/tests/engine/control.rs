@@ -99,6 +99,30 @@ fn a_wrong_credential_never_replaces_a_right_one() {
 }
 
 #[test]
+fn a_clock_that_is_behind_hides_nothing_else_that_is_wrong_with_a_credential() {
+    for wrong in [Wrong::Key, Wrong::Unchained] {
+        let Pair { mut world, near, far, a, b } = two_nodes(4);
+        let there = world.serve(b, 8080, echo());
+        let here = world.serve(a, 8080, echo());
+        world.jump(near, -2 * 24 * 3600);
+        world.issuing(near, Issuing::Wrong(wrong));
+        let c = world.pod(near, "c");
+        world.run(SECOND);
+        let calls = [here, there].map(|to| world.call_in_vain(c, to, Script::send(1000)));
+        world.run(30 * SECOND);
+        assert_eq!(calls.map(|call| world.seen(call)), [Seen::Reset; 2], "{wrong:?}: it has no credential");
+        assert_eq!(faults(&world, far), [], "{wrong:?}: nobody is shown it");
+        world.jump(near, 0);
+        world.issuing(near, Issuing::After(MILLI));
+        world.run(6 * SECOND);
+        let calls = [here, there].map(|to| world.call(c, to, Script::send(1000)));
+        world.run(SECOND);
+        assert_eq!(calls.map(|call| world.seen(call)), [Seen::Fin; 2], "{wrong:?}: one that is right serves");
+        world.finish();
+    }
+}
+
+#[test]
 fn a_change_of_roots_is_noticed_by_nobody_and_a_stranger_by_whoever_meets_it() {
     let Pair { mut world, near, a, b, far } = two_nodes(5);
     let there = world.serve(b, 8080, echo());

@@ -94,6 +94,7 @@ impl NodeSetup {
             address: Some(self.ip),
             ports: Ports { outbound: None, inbound: None, ..Ports::default() },
             forwards: self.forwards.iter().map(forward).collect(),
+            consumer: None,
         };
         self.run(vec![pod], false)
     }
@@ -114,6 +115,7 @@ impl NodeSetup {
             address: None,
             ports: Ports::default(),
             forwards: Vec::new(),
+            consumer: None,
         };
         self.run(pods.iter().map(pod).collect(), true)
     }

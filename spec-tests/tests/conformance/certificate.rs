@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use culvert_core::identity::{IdentityFault, SvidVerifier};
+use culvert_core::identity::IdentityFault;
+use culvert_core::identity::svid::SvidVerifier;
 use culvert_core::time::WallTime;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,

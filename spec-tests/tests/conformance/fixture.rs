@@ -54,7 +54,7 @@ impl Authority {
         let id: SpiffeId = id.parse().unwrap();
         let (leaf, key) = self.issue(&svid(&[&id.to_string()]));
         let bundle = bundle(&[(id.trust_domain(), self)]);
-        let issued = Issued { id, chain: vec![leaf], bundle, generation: 1 };
+        let issued = Issued { id, chain: vec![leaf.to_vec()], bundle, generation: 1 };
         Arc::new(Credential::from_der(issued, key, &provider(), WALL).unwrap())
     }
 }

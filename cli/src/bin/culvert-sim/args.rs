@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 const ABOUT: &str =
     "Whole engines in simulated worlds that break and heal, and small machines of the core in every state.";
@@ -11,10 +11,12 @@ const ABOUT: &str =
 const EXAMPLES: &str = "\
 Examples:
   culvert sim run --seeds 1000            a thousand random worlds, each twice, on every core
+  culvert sim run --provider real         the same with the cryptography of production
   culvert sim replay 17 --trace           one of them as a timeline
   culvert sim replay broken.bin --trace   the same from bytes in a file, or from a readable scenario (broken.yaml)
   culvert sim shrink 17 --out small.bin   the least of it that still breaks the same law
-  culvert sim explore --machine pool      every state that the tunnel pool can reach";
+  culvert sim explore --machine pool      every state that the tunnel pool can reach
+  culvert sim explore --machine scenarios every pair of two changes, in small worlds";
 
 const RUN_HELP: &str = "\
 Each seed is a world of nodes, pods and applications that check every byte: faults first, then all is healed and everything
@@ -47,6 +49,16 @@ pub(crate) enum Command {
     Explore(ExploreArgs),
 }
 
+/// Whose cryptography nodes, attackers and authorities have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// The simulator's, which protects nothing and costs nearly nothing
+    #[default]
+    Fake,
+    /// That of production: aws-lc-rs with P-256 keys
+    Real,
+}
+
 /// Arguments of `culvert sim run`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct RunArgs {
@@ -62,12 +74,15 @@ pub(crate) struct RunArgs {
     /// One JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim replay`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ReplayArgs {
-    /// A seed, or a file with a scenario: its bytes, or readable (.yaml)
+    /// A seed, a file with a scenario (its bytes, or readable: .yaml), or its bytes as hex:0200…
     #[arg(value_name = "SEED|FILE")]
     pub(crate) scenario: PathBuf,
     /// Print the timeline: who dialled whom, what went wrong, what each node decided
@@ -76,17 +91,23 @@ pub(crate) struct ReplayArgs {
     /// Print it as readable text that can be kept (.yaml), instead of what happens
     #[arg(long, conflicts_with = "trace")]
     pub(crate) text: bool,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim shrink`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub(crate) struct ShrinkArgs {
-    /// A seed, or a file with the bytes of a scenario
+    /// A seed, a file with the bytes of a scenario, or these as hex:0200…
     #[arg(value_name = "SEED|FILE")]
     pub(crate) scenario: PathBuf,
     /// Write the bytes that are left to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Whose cryptography: the simulator's, or that of production
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) provider: Provider,
 }
 
 /// Arguments of `culvert sim bench`.
@@ -109,7 +130,7 @@ pub(crate) struct ExploreArgs {
     /// One machine [default: all of them]
     #[arg(long, value_name = "NAME")]
     pub(crate) machine: Option<String>,
-    /// How many events deep [default: what each machine names as its own]
+    /// How many events deep, or with how many free choices [default: what each machine names as its own]
     #[arg(long, value_name = "D")]
     pub(crate) depth: Option<usize>,
     /// States at which an exploration stops [default: what each machine names as its own]
@@ -142,7 +163,11 @@ mod tests {
         };
         assert_eq!((run.seeds.get(), run.from, run.jobs, run.json), (9, 4, NonZeroUsize::new(2), true));
         let Some(Command::Replay(replay)) = command("sim replay 17 --trace") else { panic!("not a replay") };
-        assert_eq!((replay.scenario, replay.trace), ("17".into(), true));
+        assert_eq!((&replay.scenario, replay.trace), (&"17".into(), true));
+        assert_eq!((run.provider, replay.provider), (Provider::Fake, Provider::Fake));
+        let Some(Command::Run(run)) = command("sim run --provider real") else { panic!("not a campaign") };
+        assert_eq!(run.provider, Provider::Real);
+        assert_eq!(command("sim run --provider other"), None);
         assert_eq!(command("sim run --seeds 0"), None);
         assert_eq!(command("sim replay"), None);
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use culvert_sim::cryptography::Cryptography;
 use culvert_sim::scenario::{Depth, Outcome, Scenario};
 
 use culvert::failure::Failure;
@@ -29,6 +30,7 @@ pub(super) struct Campaign {
     pub(super) seeds: Range<u64>,
     pub(super) jobs: NonZeroUsize,
     pub(super) runs: Runs,
+    pub(super) cryptography: Cryptography,
 }
 
 impl Campaign {
@@ -57,8 +59,8 @@ impl Campaign {
             }
             let scenario = Scenario::of_seed(seed);
             let outcome = match self.runs {
-                Runs::Once => scenario.run(Depth::QUICK),
-                Runs::Twice => scenario.run_twice(),
+                Runs::Once => scenario.run_with(&self.cryptography, Depth::QUICK),
+                Runs::Twice => scenario.run_twice_with(&self.cryptography),
             };
             let mut summary = summary.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if outcome.violation.is_some() {

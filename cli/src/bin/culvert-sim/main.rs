@@ -3,6 +3,8 @@
 
 mod args;
 mod campaign;
+mod enumerate;
+mod real;
 mod summary;
 
 use std::fs;
@@ -15,14 +17,17 @@ use std::time::{Duration, Instant};
 
 use culvert::args::{Line, read};
 use culvert::failure::Failure;
+use culvert_sim::cryptography::Cryptography;
 use culvert_sim::explore::{self, Bounds, Known};
 use culvert_sim::idle;
-use culvert_sim::scenario::{Golden, Outcome, Scenario, VOCABULARY, Violation, shrink};
+use culvert_sim::scenario::{Enumeration, Golden, Outcome, Scenario, VOCABULARY, Violation, shrink_with};
 
-use args::{BenchArgs, Command, CommandLine, ExploreArgs, ReplayArgs, RunArgs, ShrinkArgs};
+use args::{BenchArgs, Command, CommandLine, ExploreArgs, Provider, ReplayArgs, RunArgs, ShrinkArgs};
 use campaign::{Campaign, Runs};
 use summary::Summary;
 
+/// With the cryptography of production, one of so many scenarios is measured.
+const REAL: u64 = 5;
 /// Simulated time for which the idle mesh is measured.
 const IDLE: Duration = Duration::from_secs(20_000);
 
@@ -57,8 +62,9 @@ fn run(command: &Command) -> Result<(), Failure> {
 
 fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
     let seeds = args.from..args.from.saturating_add(number(args.seeds));
-    let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice };
-    let summary = campaign.run(tell_failure)?;
+    let cryptography = cryptography(args.provider);
+    let campaign = Campaign { seeds, jobs: jobs(args.jobs), runs: Runs::Twice, cryptography };
+    let summary = campaign.run(|seed, outcome| tell_seed(seed, args.provider, outcome))?;
     let never_seen = summary.never_seen(VOCABULARY);
     print(&summary, args.json, &never_seen);
     if summary.violations > 0 {
@@ -72,21 +78,17 @@ fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
 }
 
 fn visit(args: &ExploreArgs) -> Result<(), Failure> {
-    let names = || explore::MACHINES.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
-    let machines: Vec<&Known> = match &args.machine {
-        Some(name) => explore::MACHINES.iter().filter(|known| known.name == name).collect(),
-        None => explore::MACHINES.iter().collect(),
-    };
-    if machines.is_empty() && args.machine.as_deref() != Some(explore::SCRIPTS) {
+    let wanted = |name: &str| args.machine.as_deref().is_none_or(|machine| machine == name);
+    let machines: Vec<&Known> = explore::MACHINES.iter().filter(|known| wanted(known.name)).collect();
+    let (scripts, scenarios) = (wanted(explore::SCRIPTS), wanted(enumerate::NAME));
+    if machines.is_empty() && !scripts && !scenarios {
+        let all = explore::MACHINES.iter().map(|known| known.name).chain([explore::SCRIPTS, enumerate::NAME]);
         let name = args.machine.as_deref().unwrap_or_default();
-        return Err(Failure::usage(format!("no machine is named {name:?}")).hint(format!(
-            "machines are {}, {}",
-            names(),
-            explore::SCRIPTS
-        )));
+        return Err(Failure::usage(format!("no machine is named {name:?}"))
+            .hint(format!("machines are {}", all.collect::<Vec<_>>().join(", "))));
     }
     let (begun, mut states, mut broken) = (Instant::now(), 0, 0);
-    for known in machines {
+    for known in &machines {
         println!("{}: {}", known.name, known.says);
         let bounds = Bounds {
             depth: args.depth.unwrap_or(known.depth),
@@ -97,10 +99,15 @@ fn visit(args: &ExploreArgs) -> Result<(), Failure> {
         states += found;
         broken += usize::from(failed);
     }
-    if args.machine.as_deref().is_none_or(|name| name == explore::SCRIPTS) {
+    if scripts {
         broken += usize::from(one_machine(explore::SCRIPTS, Bounds::from(0))?.1);
     }
-    println!("{states} states of all machines in {:.1} s", begun.elapsed().as_secs_f64());
+    if !machines.is_empty() {
+        println!("{states} states of all machines in {:.1} s", begun.elapsed().as_secs_f64());
+    }
+    if scenarios {
+        broken += usize::from(all_scenarios(args)?);
+    }
     if broken > 0 {
         return Err(Failure::new(format!("{broken} machines break a rule")));
     }
@@ -108,6 +115,31 @@ fn visit(args: &ExploreArgs) -> Result<(), Failure> {
         return Err(Failure::new(format!("{states} states, and {} were asked for", args.at_least)));
     }
     Ok(())
+}
+
+/// Runs every scenario of the enumeration; whether one breaks a law.
+fn all_scenarios(args: &ExploreArgs) -> Result<bool, Failure> {
+    println!(
+        "{}: two calls, and every pair of changes at either end of them, in whole worlds",
+        enumerate::NAME
+    );
+    let before = campaign::cpu()?;
+    let depth = args.depth.unwrap_or(Enumeration::WHOLE);
+    let found = enumerate::run(depth, jobs(args.jobs), |name, scenario, outcome| {
+        tell_failure(name, scenario, Provider::Fake, outcome);
+    });
+    let seconds = campaign::cpu()?.saturating_sub(before).as_secs_f64();
+    println!(
+        "{}: {} scenarios, {} distinct hashes, {} kinds of events seen, {} violations",
+        enumerate::NAME,
+        found.scenarios,
+        found.hashes.len(),
+        found.seen.len(),
+        found.violations
+    );
+    let rate = found.scenarios as f64 / seconds.max(0.001);
+    println!("  {seconds:.1} s of CPU; in one, {rate:.0} scenarios, each run twice");
+    Ok(found.violations > 0)
 }
 
 /// The states of a machine, and whether it breaks a rule.
@@ -124,12 +156,8 @@ fn one_machine(name: &str, bounds: Bounds) -> Result<(usize, bool), Failure> {
 }
 
 fn bench(args: &BenchArgs) -> Result<(), Failure> {
-    let campaign = Campaign { seeds: 0..number(args.seeds), jobs: jobs(args.jobs), runs: Runs::Once };
-    let summary = campaign.run(tell_failure)?;
-    print(&summary, args.json, &[]);
-    if summary.violations > 0 {
-        return Err(Failure::new("a law is broken, so the figures mean nothing"));
-    }
+    bench_scenarios(args, Provider::Fake, number(args.seeds))?;
+    bench_scenarios(args, Provider::Real, number(args.seeds).div_ceil(REAL))?;
     let before = campaign::cpu()?;
     let inputs = idle::ring(IDLE);
     let used = campaign::cpu()?.saturating_sub(before).as_secs_f64();
@@ -148,6 +176,24 @@ fn bench(args: &BenchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+fn bench_scenarios(args: &BenchArgs, provider: Provider, seeds: u64) -> Result<(), Failure> {
+    let campaign = Campaign {
+        seeds: 0..seeds,
+        jobs: jobs(args.jobs),
+        runs: Runs::Once,
+        cryptography: cryptography(provider),
+    };
+    let summary = campaign.run(|seed, outcome| tell_seed(seed, provider, outcome))?;
+    if provider == Provider::Real && !args.json {
+        println!("with the cryptography of production:");
+    }
+    print(&summary, args.json, &[]);
+    if summary.violations > 0 {
+        return Err(Failure::new("a law is broken, so the figures mean nothing"));
+    }
+    Ok(())
+}
+
 fn replay(args: &ReplayArgs) -> Result<(), Failure> {
     let golden = if args.scenario.extension().is_some_and(|suffix| suffix == "yaml") {
         let text = fs::read_to_string(&args.scenario).map_err(|error| unread(&args.scenario, &error))?;
@@ -158,10 +204,10 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
         Golden { says: "What happens.".to_owned(), shows: Vec::new(), scenario }
     };
     if args.text {
-        return write_text(&golden);
+        return write_text(&golden, &cryptography(args.provider));
     }
     println!("{}", golden.scenario);
-    let outcome = golden.tell();
+    let outcome = golden.tell_with(&cryptography(args.provider));
     let lines = match (args.trace, &outcome.violation) {
         (true, _) => outcome.story.as_slice(),
         (false, Some(_)) => outcome.last(),
@@ -177,8 +223,8 @@ fn replay(args: &ReplayArgs) -> Result<(), Failure> {
 }
 
 /// Prints a scenario as text that can be kept, with all that it shows.
-fn write_text(golden: &Golden) -> Result<(), Failure> {
-    let shows = golden.tell().seen.into_iter().map(str::to_owned).collect();
+fn write_text(golden: &Golden, cryptography: &Cryptography) -> Result<(), Failure> {
+    let shows = golden.tell_with(cryptography).seen.into_iter().map(str::to_owned).collect();
     let golden = Golden { shows, ..golden.clone() };
     let text = serde_saphyr::to_string(&golden).map_err(|error| Failure::from_error(&error))?;
     print!("{text}");
@@ -188,7 +234,8 @@ fn write_text(golden: &Golden) -> Result<(), Failure> {
 fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
     let bytes = bytes_of(&args.scenario)?;
     Scenario::decode(&bytes).map_err(|error| refused(&args.scenario, &error))?;
-    let Some(small) = shrink(&bytes) else {
+    let cryptography = cryptography(args.provider);
+    let Some(small) = shrink_with(&cryptography, &bytes) else {
         return Err(Failure::new(format!("{} breaks no law", args.scenario.display())));
     };
     let scenario = Scenario::decode(&small.bytes).map_err(|error| Failure::from_error(&error))?;
@@ -200,19 +247,22 @@ fn make_small(args: &ShrinkArgs) -> Result<(), Failure> {
         small.runs
     );
     println!("{scenario}");
-    scenario.tell().story.iter().for_each(|line| println!("{line}"));
+    scenario.tell_with(&cryptography).story.iter().for_each(|line| println!("{line}"));
     if let Some(out) = &args.out {
         fs::write(out, &small.bytes)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", out.display())))?;
-        println!("again: culvert sim replay {} --trace", out.display());
+        println!("again: culvert sim replay {} --trace{}", out.display(), option(args.provider));
     }
     Ok(())
 }
 
-/// The bytes of a seed, or of a file.
+/// The bytes of a seed, of what an enumeration calls a scenario, or of a file.
 fn bytes_of(scenario: &Path) -> Result<Vec<u8>, Failure> {
     if let Some(seed) = scenario.to_str().and_then(|text| text.parse().ok()) {
         return Ok(Scenario::bytes_of(seed));
+    }
+    if let Some(bytes) = scenario.to_str().and_then(enumerate::bytes) {
+        return Ok(bytes);
     }
     fs::read(scenario).map_err(|error| unread(scenario, &error))
 }
@@ -229,13 +279,35 @@ fn broken(violation: &Violation) -> Failure {
     Failure::new(format!("{} is broken after {:?}: {}", violation.law(), violation.at, violation.message))
 }
 
+fn tell_seed(seed: u64, provider: Provider, outcome: &Outcome) {
+    tell_failure(&seed.to_string(), &Scenario::of_seed(seed), provider, outcome);
+}
+
 /// Prints what is needed to understand a failure and to see it again.
-fn tell_failure(seed: u64, outcome: &Outcome) {
+fn tell_failure(name: &str, scenario: &Scenario, provider: Provider, outcome: &Outcome) {
     let Some(violation) = &outcome.violation else { return };
-    eprintln!("seed {seed}: {}", Scenario::of_seed(seed));
+    eprintln!("scenario {name}: {scenario}");
     outcome.last().iter().for_each(|line| eprintln!("{line}"));
     eprint!("{}", broken(violation));
-    eprintln!("again: culvert sim replay {seed} --trace; the least of it: culvert sim shrink {seed}");
+    let option = option(provider);
+    eprintln!(
+        "again: culvert sim replay {name} --trace{option}; the least of it: culvert sim shrink {name}{option}"
+    );
+}
+
+fn cryptography(provider: Provider) -> Cryptography {
+    match provider {
+        Provider::Fake => Cryptography::fake(),
+        Provider::Real => real::cryptography(),
+    }
+}
+
+/// What a command needs so that it has this provider.
+fn option(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Fake => "",
+        Provider::Real => " --provider real",
+    }
 }
 
 fn print(summary: &Summary, json: bool, never_seen: &[&'static str]) {

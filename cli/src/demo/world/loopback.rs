@@ -148,5 +148,6 @@ fn pod(place: Place, captures: &[Capture]) -> PodConfig {
         forwards: of_pod
             .map(|capture| Forward { listen: capture.listen, target: capture.target, as_if: capture.as_if })
             .collect(),
+        consumer: None,
     }
 }

@@ -132,6 +132,7 @@ fn pod(lab: &Lab, place: Place) -> Result<PodConfig, WorldError> {
         address: None,
         ports: Ports::default(),
         forwards: Vec::new(),
+        consumer: None,
     })
 }
 

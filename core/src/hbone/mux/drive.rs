@@ -21,26 +21,30 @@ const ROUNDS: usize = 1 << 16;
 impl Mux {
     /// Does all that input, commands and room for output allow. To be called after any of them.
     pub fn drive(&mut self) {
-        if !std::mem::take(&mut self.touched) && self.ready.is_empty() {
+        let mut due = std::mem::take(&mut self.due);
+        if !std::mem::take(&mut self.touched) && !due && self.ready.is_empty() {
             return;
         }
+        // What did not fit in is tried again, since there may be more room by now.
+        due |= self.pipe.is_blocked();
         self.pipe.open(self.config.output_high.saturating_sub(self.output.len()));
-        self.poll_session();
         for _ in 0..ROUNDS {
-            let mut woken = false;
+            if std::mem::take(&mut due) {
+                self.poll_session();
+            }
+            // What is done to a stream wakes the connection where h2 has anything to do with it.
             while let Some(number) = self.ready.pop() {
-                woken = true;
                 if number == CONNECTION {
                     self.wake.taken();
+                    due = true;
                 } else {
                     self.serve(number);
                 }
             }
-            woken |= self.set_windows();
-            if !woken {
+            due |= self.set_windows();
+            if !due {
                 break;
             }
-            self.poll_session();
         }
         if !self.pipe.is_blocked() {
             self.books.closing = 0;
@@ -49,10 +53,8 @@ impl Mux {
     }
 
     fn poll_session(&mut self) {
-        let waker = self.waker.clone();
-        let mut cx = Context::from_waker(&waker);
         loop {
-            match self.session.poll(&mut cx) {
+            match self.session.poll(&mut Context::from_waker(&self.waker)) {
                 Progress::Accepted(request, respond) => self.accept(request, respond),
                 Progress::Ended(result) => {
                     self.look();
@@ -69,7 +71,7 @@ impl Mux {
         }
         self.look();
         if let Some(pings) = &mut self.pings
-            && let Poll::Ready(Ok(_)) = pings.poll_pong(&mut cx)
+            && let Poll::Ready(Ok(_)) = pings.poll_pong(&mut Context::from_waker(&self.waker))
         {
             self.events.push(MuxEvent::Pong);
         }

@@ -32,8 +32,9 @@ pub(super) struct Records {
 
 impl Records {
     /// Appends one write of h2: whole frames.
-    fn push(&mut self, slices: &[&[u8]], record_max: usize) {
-        let total: usize = slices.iter().map(|s| s.len()).sum();
+    /// How many bytes it took: all of them.
+    fn push<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]> + Clone, record_max: usize) -> usize {
+        let total: usize = slices.clone().map(<[u8]>::len).sum();
         self.len += total;
         let fits = self.queue.back().is_some_and(|last| last.len() + total <= record_max);
         // A write longer than a record is small frames and then one with a full payload: cut between them.
@@ -46,7 +47,7 @@ impl Records {
             }
         };
         for slice in slices {
-            let mut slice = *slice;
+            let mut slice = slice;
             while !slice.is_empty() {
                 if room == 0 {
                     self.queue.push_back(Vec::with_capacity(record_max));
@@ -60,10 +61,11 @@ impl Records {
                 slice = rest;
             }
         }
+        total
     }
 
     pub(super) fn push_frame(&mut self, frame: &[u8], record_max: usize) {
-        self.push(&[frame], record_max);
+        self.push(std::iter::once(frame), record_max);
     }
 
     /// The next record, or what is left of it.
@@ -201,14 +203,12 @@ impl AsyncWrite for Pipe {
     ) -> Poll<io::Result<usize>> {
         let mut guard = lock(&self.wires);
         let wires = &mut *guard;
-        let parts: Vec<&[u8]> = slices.iter().map(|slice| &**slice).collect();
         // A write is whole frames; taken whole they stay in one piece, and the excess is one frame at most.
         if wires.outbound.len() >= wires.room {
             wires.blocked = true;
             return Poll::Pending;
         }
-        wires.outbound.push(&parts, self.record_max);
-        Poll::Ready(Ok(parts.iter().map(|part| part.len()).sum()))
+        Poll::Ready(Ok(wires.outbound.push(slices.iter().map(|slice| &**slice), self.record_max)))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -228,6 +228,11 @@ impl AsyncWrite for Pipe {
 mod tests {
     use super::*;
 
+    fn push(records: &mut Records, slices: &[&[u8]], record_max: usize) {
+        let taken = records.push(slices.iter().copied(), record_max);
+        assert_eq!(taken, slices.concat().len());
+    }
+
     fn sizes(records: &Records) -> Vec<usize> {
         records.queue.iter().map(Vec::len).collect()
     }
@@ -236,11 +241,11 @@ mod tests {
     fn a_full_frame_is_one_record_and_small_ones_share() {
         let mut records = Records::default();
         let full = vec![1; 16_384];
-        records.push(&[&[0; 13]], 16_384);
-        records.push(&[&[0; 17]], 16_384);
-        records.push(&[&full], 16_384);
-        records.push(&[&[2; 13], &full], 16_384);
-        records.push(&[&[3; 9]], 16_384);
+        push(&mut records, &[&[0; 13]], 16_384);
+        push(&mut records, &[&[0; 17]], 16_384);
+        push(&mut records, &[&full], 16_384);
+        push(&mut records, &[&[2; 13], &full], 16_384);
+        push(&mut records, &[&[3; 9]], 16_384);
         assert_eq!(sizes(&records), [30, 16_384, 13, 16_384, 9]);
         assert_eq!(records.len(), 30 + 2 * 16_384 + 22);
     }
@@ -250,7 +255,7 @@ mod tests {
         let mut records = Records::default();
         let wire: Vec<u8> = (0..=255).cycle().take(1000).collect();
         for part in wire.chunks(37) {
-            records.push(&part.chunks(5).collect::<Vec<_>>(), 100);
+            push(&mut records, &part.chunks(5).collect::<Vec<_>>(), 100);
         }
         let mut out = Vec::new();
         for step in (1..40).cycle() {

@@ -128,8 +128,7 @@ impl Stream {
     /// # Errors
     /// The stream ended early.
     pub(super) fn read(&mut self, events: &mut Events) -> Result<(), ResetCause> {
-        let waker = self.waker.clone();
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(&self.waker);
         if let Head::Awaited(response) = &mut self.head {
             match Pin::new(response).poll(&mut cx) {
                 Poll::Ready(Ok(response)) => {
@@ -163,8 +162,7 @@ impl Stream {
 
     /// Hands h2 as much as it has capacity for: beyond that it would queue without bound.
     pub(super) fn write(&mut self, config: &MuxConfig) {
-        let waker = self.waker.clone();
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(&self.waker);
         let Some(send) = self.send.as_mut().filter(|_| !self.finished) else { return };
         while let Some(front) = self.queue.front_mut() {
             // Reserved capacity is taken from the whole connection: only what can be sent next is asked for.
@@ -206,8 +204,7 @@ impl Stream {
         if !self.ended {
             return Ok(());
         }
-        let waker = self.waker.clone();
-        let mut cx = Context::from_waker(&waker);
+        let mut cx = Context::from_waker(&self.waker);
         let poll = match (&mut self.send, &mut self.head) {
             (Some(send), _) => send.poll_reset(&mut cx),
             (None, Head::Owed(respond)) => respond.poll_reset(&mut cx),
@@ -222,8 +219,7 @@ impl Stream {
 
     /// h2 gives the code of a GOAWAY that ended the stream as that of an RST_STREAM: which it was, reading tells.
     fn cause_after_end(&mut self, code: u32) -> ResetCause {
-        let waker = self.waker.clone();
-        match self.recv.as_mut().map(|recv| recv.poll_data(&mut Context::from_waker(&waker))) {
+        match self.recv.as_mut().map(|recv| recv.poll_data(&mut Context::from_waker(&self.waker))) {
             Some(Poll::Ready(Some(Err(error)))) => cause_of(&error, false),
             Some(_) | None => ResetCause::Peer { code },
         }

@@ -10,7 +10,7 @@ use crate::mesh::{NetworkAddress, NetworkMode, PolicyEntry, Scope, Service, Tunn
 /// The key under which a workload is found by namespace, service account and name. The first two hold no slash, so no
 /// two workloads that differ share a key.
 pub(super) fn instance_key(namespace: &str, name: &str, service_account: &str) -> String {
-    format!("{namespace}/{service_account}/{name}")
+    [namespace, service_account, name].join("/")
 }
 
 /// The addresses a workload is found by.

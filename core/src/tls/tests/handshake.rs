@@ -148,7 +148,7 @@ fn a_federated_server_is_accepted_and_a_federated_client_is_not() {
     let credential = |ca: &Ca, id: &str| {
         let (leaf, key) = ca.issue(Template::svid(&[id]));
         let bundle = Arc::new(both.clone());
-        let issued = Issued { id: id.parse().unwrap(), chain: vec![leaf], bundle, generation: 1 };
+        let issued = Issued { id: id.parse().unwrap(), chain: vec![leaf.to_vec()], bundle, generation: 1 };
         identity(&Arc::new(Credential::from_der(issued, key, &provider(), WALL).unwrap()))
     };
     let foreign = "spiffe://other.org/ns/x/sa/a";
@@ -190,6 +190,35 @@ fn validity_is_judged_at_the_contexts_time() {
         at(first - 1),
         Err(TlsFault::Identity(IdentityFault::NotYetValid { not_before: begin, now: wall(first - 1) }))
     );
+}
+
+#[test]
+fn what_has_not_begun_is_judged_by_when_it_will() {
+    let (ours, theirs) = (Ca::new("mesh"), Ca::new("mesh"));
+    let between = ours.below("between", |params| params.not_before = rcgen::date_time_ymd(2027, 1, 20));
+    let context = context();
+    let judged = |issuer: &Ca, chain: &[&Ca], last: u8| {
+        let mut template = Template::svid(&[A]);
+        template.params.not_before = rcgen::date_time_ymd(2027, 1, 16);
+        template.params.not_after = rcgen::date_time_ymd(2027, 1, last);
+        let (leaf, key) = issuer.issue(template);
+        let chain = std::iter::once(leaf.to_vec()).chain(chain.iter().map(|ca| ca.der().to_vec())).collect();
+        let issued =
+            Issued { id: A.parse().unwrap(), chain, bundle: ours.bundle("cluster.local"), generation: 1 };
+        let credential = Credential::from_der(issued, key, &provider(), WALL).unwrap();
+        let early = context.vouch(&credential, WALL);
+        assert!(matches!(early, Err(IdentityFault::NotYetValid { .. })), "{early:?}");
+        context.vouch_once_begun(&credential, WALL)
+    };
+    assert_eq!(judged(&ours, &[], 17), Ok(()));
+    assert!(matches!(
+        judged(&theirs, &[], 17),
+        Err(IdentityFault::BadSignature | IdentityFault::UnknownIssuer)
+    ));
+    assert_eq!(judged(&between, &[&between], 21), Ok(()));
+    assert_eq!(judged(&between, &[], 21), Err(IdentityFault::UnknownIssuer));
+    // It is over before what it hangs on begins.
+    assert!(matches!(judged(&between, &[&between], 19), Err(IdentityFault::Expired { .. })));
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use culvert_core::identity::SpiffeId;
-use culvert_core::mesh::service::{Service, Visibility};
 use culvert_core::mesh::{
     Action, Delta, Match, NetworkAddress, Policy, PolicyKey, PortMap, Scope, ServiceKey, StringMatch, Uid,
     Workload, WorkloadSpec,
 };
+use culvert_core::mesh::{Service, Visibility};
 use culvert_core::policy::Connection;
 
 /// Keys.

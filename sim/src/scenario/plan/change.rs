@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choices, Known};
+use super::{Choices, Digit, Known};
 use crate::world::{CatchUp, Delivery, Hostile, Wrong};
 
 /// Which of the service's endpoints there are.
@@ -66,25 +66,25 @@ impl Choices<'_> {
     }
 
     pub(super) fn change(&mut self, known: &mut Known) -> Change {
-        let (node, pod) = (self.below(known.nodes), self.below(known.pods));
-        match self.below(14) {
+        let (node, pod) = (self.digit(Digit::Place, known.nodes), self.digit(Digit::Place, known.pods));
+        match self.digit(Digit::Change, 14) {
             0..=2 => {
-                let delivery = if self.one_in(2) { Delivery::Cut } else { self.delivery() };
+                let delivery = if self.digit(Digit::Deaf, 2) == 1 { Delivery::Cut } else { self.delivery() };
                 let catch_up = self.of([CatchUp::Difference, CatchUp::Whole, CatchUp::Behind]);
                 Change::Deliver { node, delivery, catch_up }
             }
             3 | 4 => {
                 let all = [Endpoints::All, Endpoints::None, Endpoints::One(pod), Endpoints::Unhealthy];
-                Change::Endpoints(self.of(all))
+                Change::Endpoints(self.digit_of(Digit::Endpoints, all))
             }
             5 => Change::Estrange { node },
             6 => Change::Hostile { what: self.of(Hostile::ALL), pod },
             7 => {
                 let year = 365 * 24 * 3600;
-                Change::Jump { node, seconds: self.of([-year, -300, -1, 0, 1, 300, year]) }
+                Change::Jump { node, seconds: self.digit_of(Digit::Jump, [-year, -300, -1, 0, 1, 300, year]) }
             }
             8 => Change::Leave { node },
-            9 => Change::Mislead { node, pod, wrong: self.of(Wrong::ALL) },
+            9 => Change::Mislead { node, pod, wrong: self.digit_of(Digit::Wrong, Wrong::ALL) },
             10 => Change::Rename { pod, name: self.of([Name::Namespace, Name::ServiceAccount]) },
             11 => {
                 known.reused += 1;

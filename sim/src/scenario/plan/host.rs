@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choices, Known};
+use super::{Choices, Digit, Known};
 
 /// Something happens to a host. Pods and nodes by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ impl Choices<'_> {
         let other = self.below(known.pods);
         let from = self.below(known.pods + 1);
         let port = self.of([15001, 15006, 15008]);
-        let most = self.below(6);
+        let most = self.digit(Digit::Most, 6);
         let again = known.vanished.first().copied();
         let mut menu = vec![
             HostFault::Appear { pod: again.unwrap_or(pod) },

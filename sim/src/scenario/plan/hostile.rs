@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Choices, Scarcity};
+use super::{Choices, Digit, Scarcity};
 
 /// What the node of the last pod lies about, where one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Choices<'_> {
             Some(Scarcity::HalfOpenTunnels) if hits => return Attack::Silent,
             _ => {}
         }
-        self.of([
+        let all = [
             Attack::Continuation,
             Attack::Crowd,
             Attack::Empty,
@@ -109,6 +109,7 @@ impl Choices<'_> {
             Attack::Silent,
             Attack::Spoil,
             Attack::Target,
-        ])
+        ];
+        self.digit_of(Digit::Attack, all)
     }
 }

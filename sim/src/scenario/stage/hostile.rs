@@ -149,7 +149,10 @@ impl Stage {
                     ["127.0.0.1:8080", "169.254.169.254:80", "10.0.9.9:8080", "[::1]:8080", own.as_str()];
                 odd(5).zip(targets).map(|(stream, target)| Frame::connect(stream, target)).collect()
             }
-            Attack::Crowd | Attack::Forged | Attack::Garbage | Attack::Silent => Vec::new(),
+            Attack::Forged => {
+                vec![connect(1), Frame::data(1, true, &self.world.signature(attacker, 100))]
+            }
+            Attack::Crowd | Attack::Garbage | Attack::Silent => Vec::new(),
         }
     }
 
@@ -171,6 +174,10 @@ impl Stage {
     /// The id of an attack that was met as it should be.
     fn suffered(&self, attack: Attack, attacker: AttackerId) -> Option<&'static str> {
         let heard = self.world.heard(attacker);
+        assert!(
+            attack != Attack::Forged || heard.is_empty(),
+            "S9: a key that nobody vouches for is talked to"
+        );
         let goaway = heard.iter().rfind(|frame| frame.kind == kind::GOAWAY).and_then(Frame::code);
         let resets = heard.iter().filter(|frame| frame.kind == kind::RST_STREAM).count();
         let status = heard.iter().filter(|frame| frame.kind == kind::HEADERS).find_map(Frame::status);

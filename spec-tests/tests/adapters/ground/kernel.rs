@@ -299,6 +299,7 @@ fn pod(name: &str, address: &Address, forwards: Vec<Forward>) -> PodConfig {
         address: Some(address.ip),
         ports: Ports { outbound: None, inbound: None, ..Ports::default() },
         forwards,
+        consumer: None,
     }
 }
 
