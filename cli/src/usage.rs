@@ -7,6 +7,9 @@ use std::time::Duration;
 /// `USER_HZ`: what a tick in `/proc/PID/stat` is, the same on every architecture that Culvert runs on.
 const TICKS_PER_SECOND: u64 = 100;
 
+/// The finest difference that [`cpu`] can tell: what took less may seem to have taken nothing.
+pub const TICK: Duration = Duration::from_millis(1000 / TICKS_PER_SECOND);
+
 /// CPU time, user and system, that these processes have used so far, all threads.
 ///
 /// # Errors

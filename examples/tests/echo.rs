@@ -12,16 +12,25 @@ use rcgen::{
     SanType,
 };
 
-const SERVERS: [(&str, &str); 3] = [
-    ("tokio", env!("CARGO_BIN_EXE_tokio-hbone-echo-server")),
-    ("smol", env!("CARGO_BIN_EXE_smol-hbone-echo-server")),
-    ("mio", env!("CARGO_BIN_EXE_mio-hbone-echo-server")),
+const SERVERS: [(&str, &[&str]); 4] = [
+    ("tokio", &[env!("CARGO_BIN_EXE_tokio-hbone-echo-server")]),
+    ("smol", &[env!("CARGO_BIN_EXE_smol-hbone-echo-server")]),
+    ("mio", &[env!("CARGO_BIN_EXE_mio-hbone-echo-server")]),
+    ("poll", &[env!("CARGO_BIN_EXE_embed_blocking"), "serve"]),
 ];
-const CLIENTS: [(&str, &str); 3] = [
-    ("tokio", env!("CARGO_BIN_EXE_tokio-hbone-client")),
-    ("smol", env!("CARGO_BIN_EXE_smol-hbone-client")),
-    ("mio", env!("CARGO_BIN_EXE_mio-hbone-client")),
+const CLIENTS: [(&str, &[&str]); 4] = [
+    ("tokio", &[env!("CARGO_BIN_EXE_tokio-hbone-client")]),
+    ("smol", &[env!("CARGO_BIN_EXE_smol-hbone-client")]),
+    ("mio", &[env!("CARGO_BIN_EXE_mio-hbone-client")]),
+    ("poll", &[env!("CARGO_BIN_EXE_embed_blocking"), "call"]),
 ];
+
+/// A program with the words that it begins with.
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
 
 /// A directory as `culvert ca issue` writes it, for these service accounts of namespace `default`.
 fn credentials(dir: &Path, accounts: &[&str]) {
@@ -84,16 +93,14 @@ fn every_client_hears_its_own_words_from_every_server() {
         let mesh = mesh(1 + number as u8);
         let file = dir.path().join(format!("{server_runtime}.yaml"));
         fs::write(&file, &mesh).unwrap();
-        let mut child =
-            Command::new(server).arg(&file).arg(dir.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command(server).arg(&file).arg(dir.path()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let _server = Server(child);
         assert!(lines.next().unwrap().unwrap().starts_with("listening on "));
         let target = format!("{}:7", address_of(&mesh, 1));
         for (client_runtime, client) in CLIENTS {
             let text = format!("{client_runtime} to {server_runtime}");
-            let answer =
-                Command::new(client).arg(&file).arg(dir.path()).args([&target, &text]).output().unwrap();
+            let answer = command(client).arg(&file).arg(dir.path()).args([&target, &text]).output().unwrap();
             let said = String::from_utf8_lossy(&answer.stdout);
             assert!(answer.status.success(), "{text}: {}", String::from_utf8_lossy(&answer.stderr));
             assert_eq!(said.trim(), text);

@@ -19,7 +19,7 @@ mod network;
 mod node;
 mod outage;
 mod paper;
-pub mod payload;
+mod payload;
 mod permission;
 mod recording;
 mod renewal;
@@ -55,6 +55,7 @@ pub use host::Pod;
 pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
 pub use paper::Wrong;
+pub use payload::fill as fill_payload;
 pub use recording::{Outcome, Polling, Recording, Step};
 pub use upheaval::Hostile;
 

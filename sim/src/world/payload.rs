@@ -3,7 +3,7 @@
 use crate::crypto::sponge::scalar;
 
 /// The first bytes of a stream are its number.
-pub const HEADER: u64 = WORD as u64;
+pub(super) const HEADER: u64 = WORD as u64;
 /// Bytes that are made at once.
 const WORD: usize = 8;
 
@@ -13,7 +13,8 @@ pub(super) fn byte(stream: u64, offset: u64) -> u8 {
     word(stream, number)[at]
 }
 
-/// Fills `into` with the bytes of a stream from an offset on.
+/// Fills `into` with the bytes of a stream from an offset on. The first eight are its number, and each later word is a function of the
+/// number and the place: so whoever reads them knows whose they are, and where they belong.
 pub fn fill(stream: u64, offset: u64, into: &mut [u8]) {
     let (mut number, at) = place(offset);
     let (head, rest) = into.split_at_mut(head_bytes(at, into.len()));
@@ -30,7 +31,7 @@ pub fn fill(stream: u64, offset: u64, into: &mut [u8]) {
 }
 
 /// The offset of the first byte that is not the stream's.
-pub fn first_difference(stream: u64, offset: u64, bytes: &[u8]) -> Option<u64> {
+pub(super) fn first_difference(stream: u64, offset: u64, bytes: &[u8]) -> Option<u64> {
     let (mut number, at) = place(offset);
     let (head, rest) = bytes.split_at(head_bytes(at, bytes.len()));
     let mut same = true;

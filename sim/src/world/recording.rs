@@ -186,3 +186,43 @@ fn take_step(engine: &mut Engine, step: &Step, outcome: &mut Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::world::{Script, World};
+
+    fn socket() -> SocketId {
+        let mut world = World::new(1);
+        let node = world.node();
+        let (pod, machine) = (world.pod(node, "a"), world.machine());
+        let target = world.address(machine, 9);
+        world.call(pod, target, Script::send(8));
+        world.run(Duration::from_secs(1));
+        let steps = &world.recording(node).unwrap().steps;
+        let read = |step: &Step| match step {
+            Step::Read(_, socket, _) => Some(*socket),
+            _ => None,
+        };
+        let socket = steps.iter().find_map(read).unwrap();
+        world.finish();
+        socket
+    }
+
+    #[test]
+    fn where_bytes_are_not_exact_their_number_counts() {
+        let socket = socket();
+        let hash = |exact, parts: &[&[u8]]| {
+            let mut outcome = Outcome::new(false);
+            outcome.compares_bytes(exact);
+            parts.iter().for_each(|part| outcome.wrote(socket, &[IoSlice::new(part)], part.len()));
+            outcome.hash()
+        };
+        assert_ne!(hash(true, &[b"ab"]), hash(true, &[b"cd"]));
+        assert_eq!(hash(false, &[b"ab"]), hash(false, &[b"cd"]));
+        assert_ne!(hash(false, &[b"ab"]), hash(false, &[b"abc"]));
+        assert_ne!(hash(false, &[b"ab", b"c"]), hash(false, &[b"a", b"bc"]));
+    }
+}

@@ -9,13 +9,14 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use culvert_linux::socket::abort_on_close;
-use culvert_sim::world::payload::{self, HEADER};
-use culvert_sim::world::{Act, Reading, Script, Seen};
+use culvert_sim::world::{Act, Reading, Script, Seen, fill_payload};
 use culvert_spec_tests::testbed::PATIENCE;
 use socket2::SockRef;
 
 pub use record::{Record, Records, server_of};
 
+/// The bytes that say whose a stream is.
+const HEADER: usize = 8;
 /// An echo holds this much at most; beyond, it stops reading.
 const ECHO: usize = 1 << 20;
 /// Bytes that one system call moves at most.
@@ -183,7 +184,7 @@ impl Program {
             } else {
                 let len = self.most.min(usize::try_from(self.left_to_send).unwrap());
                 bytes.resize(len, 0);
-                payload::fill(self.stream_number(), self.sent, &mut bytes);
+                fill_payload(self.stream_number(), self.sent, &mut bytes);
             }
             if bytes.is_empty() {
                 break;
@@ -244,16 +245,19 @@ impl Program {
         if self.script.echo {
             self.echo.extend(bytes);
         }
-        let head = bytes.len().min(HEADER as usize - self.head.len());
+        let head = bytes.len().min(HEADER - self.head.len());
         self.head.extend_from_slice(&bytes[..head]);
         let begun = self.received + head as u64;
         self.received += bytes.len() as u64;
         let hears = self.head.as_slice().try_into().ok().map(u64::from_be_bytes);
-        if let Some(stream) = hears
-            && let Some(place) = payload::first_difference(stream, begun, &bytes[head..])
-        {
-            self.records.complain(self.number, format!("byte {place} of stream {stream} is another's"));
-            self.closed = true;
+        if let Some(stream) = hears {
+            let mut expected = vec![0; bytes.len() - head];
+            fill_payload(stream, begun, &mut expected);
+            if bytes[head..] != expected {
+                self.records
+                    .complain(self.number, format!("after byte {begun} of stream {stream} comes another's"));
+                self.closed = true;
+            }
         }
         let received = self.received;
         self.records.change(self.number, |record| (record.received, record.hears) = (received, hears));

@@ -47,7 +47,7 @@ impl Campaign {
         let mut summary = summary.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         summary.jobs = self.jobs.get();
         summary.wall = begun.elapsed();
-        summary.cpu = cpu()?.saturating_sub(used);
+        summary.cpu = cpu()?.saturating_sub(used).max(usage::TICK);
         Ok(summary)
     }
 
