@@ -50,7 +50,9 @@ impl Wrapped for Mio {
 /// Tokens that are remembered, whether their sockets are still there or not.
 const REMEMBERED: usize = 32;
 /// The pause between wakes from another thread.
-const PAUSE: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_millis(1);
+/// How many of those there are: without an end, they would make good for any wake that somebody lost.
+const FROM_OUTSIDE: usize = 60;
 
 /// What decides what goes wrong next, and on whom.
 #[derive(Clone)]
@@ -131,7 +133,10 @@ impl<R: Wrapped> Restless<R> {
         let (outside, ended) = channel();
         let waker = mischief.clone();
         std::thread::spawn(move || {
-            while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+            for _ in 0..FROM_OUTSIDE {
+                if ended.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
                 waker.wake_somebody();
             }
         });
