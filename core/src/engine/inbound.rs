@@ -108,10 +108,6 @@ impl<L: Lies> Engine<L> {
     pub(super) fn admit_tunnelled(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, local) = (flow.pod, flow.origin.peer, flow.origin.local);
-        planted!(
-            AnothersAddress,
-            peer = self.tunnels.iter().next().map_or(peer, |(_, tunnel)| tunnel.origin.peer)
-        );
         let Some(authority) = flow.authority.clone() else { return };
         let identity = flow.connection.source_identity.clone();
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };

@@ -309,6 +309,10 @@ impl<L: Lies> Engine<L> {
     pub(super) fn reach_application(&mut self, now: Now, id: FlowId, pod: PodId, address: SocketAddr) {
         let Some(flow) = self.flows.get(id) else { return };
         let client = flow.origin.peer;
+        planted!(
+            AnothersAddress,
+            client = self.tunnels.iter().next().map_or(client, |(_, tunnel)| tunnel.origin.peer)
+        );
         if !self.pods.get(&pod).is_some_and(|pod| pod.consumer) {
             let source = self.kept_source(client.ip(), address.ip());
             return self.connect_far(now, id, pod, address, source);
