@@ -30,7 +30,10 @@ pub fn of_half_close() -> Vec<Case> {
 
 /// RST of either side.
 pub fn of_resets() -> Vec<Case> {
-    Kind::ALL.into_iter().flat_map(|kind| [client_resets(kind), server_resets(kind)]).collect()
+    Kind::ALL
+        .into_iter()
+        .flat_map(|kind| [client_resets(kind), server_resets(kind), server_leaves_after_its_end(kind)])
+        .collect()
 }
 
 /// Readers that sleep.
@@ -123,6 +126,18 @@ fn server_resets(kind: Kind) -> Case {
         Some(End::new(1000, Seen::Left)),
         BY_DESTINATION,
         BY_DESTINATION,
+    )
+}
+
+/// The server says FIN after the last byte, and is gone before anybody answers.
+fn server_leaves_after_its_end(kind: Kind) -> Case {
+    let server = acts(&[Act::Receive(1000), Act::Send(5000), Act::Fin, Act::Reset]);
+    let client = acts(&[Act::Send(1000), Act::AwaitEnd, Act::Fin]);
+    Case::of_one_call("the server says FIN and resets", kind, client, server).sees(
+        End::new(5000, Seen::Fin),
+        Some(End::new(1000, Seen::Left)),
+        "completed",
+        "completed",
     )
 }
 
