@@ -8,6 +8,8 @@ use crate::case::{Case, End, Kind, Served, Side, Step};
 
 /// How long a phase may take where its end is the question.
 const BRIEF: Duration = Duration::from_millis(300);
+/// How long a connection may be silent where that is the question: much longer than any of its phases takes on a busy machine.
+const SILENCE: Duration = Duration::from_millis(800);
 const MIB: u64 = 1 << 20;
 /// How far a sender may be ahead of a reader that sleeps: what kernels take for the node's two sockets at most, 6 MiB to read and
 /// 4 MiB to write, the two ends' buffers, the windows of the case and the node's queues.
@@ -30,7 +32,10 @@ pub fn of_half_close() -> Vec<Case> {
 
 /// RST of either side.
 pub fn of_resets() -> Vec<Case> {
-    Kind::ALL.into_iter().flat_map(|kind| [client_resets(kind), server_resets(kind)]).collect()
+    Kind::ALL
+        .into_iter()
+        .flat_map(|kind| [client_resets(kind), server_resets(kind), server_leaves_after_its_end(kind)])
+        .collect()
 }
 
 /// Readers that sleep.
@@ -123,6 +128,18 @@ fn server_resets(kind: Kind) -> Case {
         Some(End::new(1000, Seen::Left)),
         BY_DESTINATION,
         BY_DESTINATION,
+    )
+}
+
+/// The server says FIN after the last byte, and is gone before anybody answers.
+fn server_leaves_after_its_end(kind: Kind) -> Case {
+    let server = acts(&[Act::Receive(1000), Act::Send(5000), Act::Fin, Act::Reset]);
+    let client = acts(&[Act::Send(1000), Act::AwaitEnd, Act::Fin]);
+    Case::of_one_call("the server says FIN and resets", kind, client, server).sees(
+        End::new(5000, Seen::Fin),
+        Some(End::new(1000, Seen::Left)),
+        "completed",
+        "completed",
     )
 }
 
@@ -219,13 +236,13 @@ fn dials_time_out_in_order() -> Case {
 fn idle_in_order(kind: Kind) -> Case {
     let idle = acts(&[Act::Send(1000), Act::AwaitEnd]);
     let twice =
-        acts(&[Act::Send(1000), Act::Receive(1000), Act::Pause(BRIEF / 2), Act::Send(8), Act::AwaitEnd]);
+        acts(&[Act::Send(1000), Act::Receive(1000), Act::Pause(SILENCE / 4), Act::Send(8), Act::AwaitEnd]);
     let call = |script: &Script| Step::Call { served: 0, script: script.clone() };
     let until = |call| Step::Until { call, received: 1000 };
     let steps = vec![call(&idle), until(0), call(&twice), until(1), call(&idle), until(2)];
     let mut case = Case::of_one_call("silence ends in order", kind, idle, greeter())
         .steps(steps)
-        .limits(|limits| limits.connection_idle = BRIEF);
+        .limits(|limits| limits.connection_idle = SILENCE);
     for received in [1000, 1008, 1000] {
         let (client, server) = (End::new(1000, Seen::Reset), End::new(received, Seen::Reset));
         case = case.sees(client, Some(server), "timed out: idle", "");

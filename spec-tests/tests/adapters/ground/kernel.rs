@@ -195,7 +195,9 @@ impl Scene<'_> {
             Step::Call { served, script } => self.call(*served, script),
             Step::Until { call, received } => {
                 let number = self.calls[*call];
-                self.wait("bytes come", |all| all[number].received >= *received);
+                self.wait("bytes come", |all| all[number].received >= *received || all[number].over);
+                let record = self.records.all()[number].clone();
+                assert!(record.received >= *received, "{}: it is over too early: {record:?}", self.case.name);
             }
             Step::Over { call } => {
                 let number = self.calls[*call];
