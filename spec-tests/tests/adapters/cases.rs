@@ -11,8 +11,8 @@ const BRIEF: Duration = Duration::from_millis(300);
 /// How long a connection may be silent where that is the question: much longer than any of its phases takes on a busy machine.
 const SILENCE: Duration = Duration::from_millis(800);
 const MIB: u64 = 1 << 20;
-/// How far a sender may be ahead of a reader that sleeps: what kernels take for the node's two sockets at most, 6 MiB to read and
-/// 4 MiB to write, the two ends' buffers, the windows of the case and the node's queues.
+/// How far a sender may be ahead of a reader that sleeps: 4 MiB that the kernel takes of each node's writes, small buffers everywhere
+/// else, the windows of the case and the nodes' queues.
 const AHEAD: u64 = 13 * MIB;
 /// What is sent to it.
 const MUCH: u64 = 24 * MIB;

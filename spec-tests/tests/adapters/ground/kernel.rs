@@ -1,7 +1,8 @@
 //! Real nodes in this process, on loopback addresses, between programs with real sockets.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use culvert_linux::node::{
 };
 use culvert_sim::world::{Script, Seen};
 use culvert_spec_tests::testbed::{Address, Certificates, Events, Mesh, Server, TestNode};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::Ground;
 use crate::case::{Call, Case, End, History, Kind, Served, Side, Step};
@@ -119,6 +120,9 @@ impl Scene<'_> {
             Kind::Outgoing => (node(vec![out]), None),
             Kind::Incoming => (node(vec![within]), None),
         };
+        if case.ahead.is_some() {
+            bound_listeners([client.ip, server.ip]);
+        }
         let records = Records::default();
         let (mut servers, mut silent) = (Vec::new(), Vec::new());
         for (port, served) in (7000..).zip(&case.served) {
@@ -267,6 +271,22 @@ impl Scene<'_> {
             }
         }
         history
+    }
+}
+
+/// Makes the kernel's buffers small of all that the nodes at these addresses will accept: of itself it takes as much as the machine
+/// permits, which may be more than a case sends.
+fn bound_listeners(addresses: [IpAddr; 2]) {
+    let names = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+    for number in names.filter_map(|entry| entry.file_name().to_str()?.parse::<RawFd>().ok()) {
+        // SAFETY: the descriptor is looked at only; where it was closed meanwhile, duplicating it fails.
+        let Ok(copy) = unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned() else { continue };
+        let socket = SockRef::from(&copy);
+        let local = socket.local_addr().ok().and_then(|address| address.as_socket());
+        if local.is_some_and(|local| addresses.contains(&local.ip())) && socket.is_listener().unwrap_or(false)
+        {
+            bound_buffers(&copy);
+        }
     }
 }
 
