@@ -39,6 +39,7 @@ use ready::ReadyQueue;
 pub(crate) use ready::Sleeper;
 pub use ready::Token;
 use redial::Redials;
+pub(crate) use restart::words;
 use restart::{Beginning, Standing};
 pub use runtime::{Listen, Runtime, Stream};
 use table::SocketTable;
@@ -92,7 +93,7 @@ impl Commands {
     /// Sends a command; it is dropped where the worker has ended.
     pub(crate) fn send(&self, command: Command) {
         if self.queue.send(command).is_ok() {
-            self.sleeper.wake();
+            self.sleeper.call();
         }
     }
 }
@@ -245,7 +246,7 @@ impl<R: Runtime> Driver<R> {
         let next = self.take_deadlines();
         if self.stopped {
             Turn::Stopped
-        } else if self.ready.is_empty() {
+        } else if self.ready.is_empty() && !self.sleeper.is_called() {
             Turn::Wait(next)
         } else {
             Turn::Again
@@ -258,6 +259,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn take_commands(&mut self) {
+        self.sleeper.answer();
         while let Some(command) = self.standing.next_command() {
             let now = self.clock.now();
             match command {

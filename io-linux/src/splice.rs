@@ -40,6 +40,10 @@ pub enum SpliceError {
     /// empty, so the caller may relay by copying, or try again later.
     #[error("no pipe to relay through: {0}")]
     NoPipe(#[source] io::Error),
+    /// The source has come to urgent data, which the kernel does not splice: it says that there is nothing, or, with a FIN behind,
+    /// that all has been read. Nothing is lost, so the caller must relay by copying: to read is to pass the mark.
+    #[error("urgent data cannot be relayed in the kernel")]
+    Urgent,
     /// The socket that sends to us failed; all that it sent before was passed on.
     #[error("relay source: {0}")]
     Source(#[source] io::Error),
@@ -142,21 +146,24 @@ impl Splice {
         let mut pipe = pool.take().map_err(SpliceError::NoPipe)?;
         // The pipe is empty, so "would block" can only mean the source.
         match retry(|| sys::splice::splice(source, pipe.write.as_fd(), pipe.size)) {
-            Ok(length) => {
-                self.ended = length == 0;
+            Ok(length @ 1..) => {
                 pipe.held = length;
                 self.pipe = Some(pipe);
-                Ok(true)
+                return Ok(true);
             }
+            Ok(0) => self.ended = true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 pool.give(pipe);
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    Ok(false)
-                } else {
-                    Err(SpliceError::Source(error))
-                }
+                return Err(SpliceError::Source(error));
             }
         }
+        pool.give(pipe);
+        if sys::is_at_urgent_mark(source) {
+            self.ended = false;
+            return Err(SpliceError::Urgent);
+        }
+        Ok(self.ended)
     }
 
     /// Bytes that have arrived at the target's socket since the beginning.

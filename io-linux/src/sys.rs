@@ -30,6 +30,15 @@ pub(crate) fn unacknowledged(fd: BorrowedFd<'_>) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
+/// Whether the next byte of a TCP socket is its peer's urgent one, wherever that byte is yet (`SIOCATMARK`, tcp(7)).
+pub(crate) fn is_at_urgent_mark(fd: BorrowedFd<'_>) -> bool {
+    const SIOCATMARK: libc::Ioctl = 0x8905;
+    let mut marked: c_int = 0;
+    // SAFETY: the descriptor is open for the whole call, and this request writes one int. Sockets of other kinds refuse it.
+    let outcome = unsafe { libc::ioctl(fd.as_raw_fd(), SIOCATMARK, &raw mut marked) };
+    outcome == 0 && marked != 0
+}
+
 /// Moves the calling thread into the network namespace behind `fd`.
 pub(crate) fn set_network_namespace(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: setns takes no pointers; a descriptor of another kind is refused with EINVAL.

@@ -31,6 +31,8 @@ pub(crate) struct Side {
     ended: Cell<bool>,
     /// The driver was told to wait: it is woken once.
     awaited: Cell<bool>,
+    /// The peer has sent urgent data: a read stops there, though there may be more.
+    urgent: Cell<bool>,
 }
 
 impl Side {
@@ -45,6 +47,11 @@ impl Side {
 
     pub(crate) fn block(&self) {
         self.ready.set(false);
+    }
+
+    /// A system call did less than it was asked for. Mostly that is all for now.
+    pub(crate) fn fell_short(&self) {
+        self.ready.set(self.urgent.get());
     }
 
     /// Notes an event; says whether somebody waits for it.
@@ -101,6 +108,9 @@ impl Sources {
     pub(crate) fn note(&self, event: &Event) {
         let places = self.places.borrow();
         let Some(Some((readiness, token))) = places.taken.get(event.token().0) else { return };
+        if event.is_priority() {
+            readiness.read.urgent.set(true);
+        }
         let read = readiness.read.note(event.is_readable(), event.is_read_closed() || event.is_error());
         let write = readiness.write.note(event.is_writable(), event.is_write_closed() || event.is_error());
         if read || write {

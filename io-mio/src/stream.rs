@@ -12,6 +12,9 @@ use mio::net::TcpStream;
 
 use crate::readiness::{Place, Side, Sources};
 
+/// Urgent data is not passed on as such, but must be known of.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+
 /// A mio stream as drivers want it.
 #[derive(Debug)]
 pub struct MioStream {
@@ -22,7 +25,7 @@ pub struct MioStream {
 impl MioStream {
     pub(crate) fn new(socket: OwnedFd, token: &Arc<Token>, sources: &Rc<Sources>) -> io::Result<MioStream> {
         let mut stream = TcpStream::from_std(socket.into());
-        let place = sources.add(&mut stream, Interest::READABLE | Interest::WRITABLE, token)?;
+        let place = sources.add(&mut stream, INTEREST, token)?;
         Ok(MioStream { stream, place })
     }
 }
@@ -37,7 +40,7 @@ fn attempt(side: &Side, wanted: usize, call: impl FnOnce() -> io::Result<usize>)
     let outcome = call();
     match &outcome {
         Ok(len) if *len >= wanted => {}
-        Ok(_) => side.block(),
+        Ok(_) => side.fell_short(),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => side.block(),
         Err(_) => {}
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use culvert_linux::driver::{Driver, Runtime, Token, Turn};
 use culvert_linux::node::{Node, NodeConfig, NodeError};
 use listener::TokioListener;
 use stream::TokioStream;
+use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Starts a node whose workers run on tokio.
@@ -111,14 +112,48 @@ impl<R: Runtime> Turning<R> {
         loop {
             match self.driver.turn(cx.waker()) {
                 Turn::Stopped => return Poll::Ready(()),
-                Turn::Again => {
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                Turn::Again => return again(cx),
                 Turn::Wait(None) => return Poll::Pending,
                 Turn::Wait(Some(at)) if self.has_come(cx, at) => {}
                 Turn::Wait(Some(_)) => return Poll::Pending,
             }
         }
+    }
+}
+
+/// Has the task polled again after a look for readiness. A task that wakes itself would be polled some sixty times before tokio
+/// looks.
+fn again(cx: &mut Context<'_>) -> Poll<()> {
+    let _pending = pin!(yield_now()).poll(cx);
+    Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use tokio::io::unix::AsyncFd;
+
+    use super::*;
+
+    #[test]
+    fn readiness_is_looked_for_between_two_turns() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _in_runtime = runtime.enter();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        // SAFETY: the stream owns its descriptor, tells the same one each time and closes it with itself.
+        let near = unsafe { AsyncFd::register(near) }.unwrap();
+        let mut turns = 0;
+        let turning = poll_fn(move |cx| {
+            turns += 1;
+            if near.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(turns);
+            }
+            far.write_all(b"now").unwrap();
+            again(cx).map(|()| 0)
+        });
+        assert_eq!(runtime.block_on(runtime.spawn(turning)).unwrap(), 2);
     }
 }

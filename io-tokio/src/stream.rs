@@ -1,58 +1,89 @@
 //! A connection on tokio.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use culvert_core::engine::pump::Socket;
 use culvert_linux::driver::{Stream, Token};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-/// A tokio stream as drivers want it.
+/// Urgent data is not passed on as such, but must be known of.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE).add(Interest::PRIORITY);
+
+/// A stream on tokio as drivers want it.
 ///
-/// Polled, not tried: after a read or write that the kernel did not do whole, tokio then knows without another system
-/// call that the next would block.
+/// After a read or write that the kernel did not do whole the next would block, so none is tried. tokio's own stream knows that, too,
+/// but not that a read also stops at urgent data, where there may be more.
 #[derive(Debug)]
 pub struct TokioStream {
-    stream: TcpStream,
+    stream: AsyncFd<TcpStream>,
     waker: Waker,
 }
 
 impl TokioStream {
     pub(crate) fn new(socket: OwnedFd, token: &Arc<Token>) -> io::Result<TokioStream> {
-        let stream = TcpStream::from_std(socket.into())?;
+        // SAFETY: the standard library's stream owns its descriptor, tells the same one each time and closes it with itself.
+        let stream = unsafe { AsyncFd::register_with_interest(socket.into(), INTEREST) }?;
         Ok(TokioStream { stream, waker: Waker::from(token.clone()) })
     }
 }
 
 impl AsFd for TokioStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
+        self.stream.get_ref().as_fd()
     }
+}
+
+fn would_block(outcome: &io::Result<usize>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 impl Socket for TokioStream {
     fn try_read(&mut self, space: &mut [u8]) -> io::Result<usize> {
-        let mut into = ReadBuf::new(space);
-        match Pin::new(&mut self.stream).poll_read(&mut Context::from_waker(&self.waker), &mut into) {
-            Poll::Ready(outcome) => outcome.map(|()| into.filled().len()),
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        let mut cx = Context::from_waker(&self.waker);
+        loop {
+            let Poll::Ready(ready) = self.stream.poll_read_ready(&mut cx) else {
+                return Err(io::ErrorKind::WouldBlock.into());
+            };
+            let mut ready = ready?;
+            let outcome = ready.get_inner().read(space);
+            if would_block(&outcome) {
+                ready.clear_ready();
+                continue;
+            }
+            // It is known without a system call whether anything urgent came.
+            let short = matches!(&outcome, Ok(len @ 1..) if *len < space.len());
+            if short && self.stream.try_io(Interest::PRIORITY, |_| Ok(())).is_err() {
+                ready.clear_ready();
+            }
+            return outcome;
         }
     }
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut cx = Context::from_waker(&self.waker);
-        let stream = Pin::new(&mut self.stream);
-        let outcome = match slices {
-            [one] => stream.poll_write(&mut cx, one),
-            many => stream.poll_write_vectored(&mut cx, many),
-        };
-        match outcome {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        let all: usize = slices.iter().map(|slice| slice.len()).sum();
+        loop {
+            let Poll::Ready(ready) = self.stream.poll_write_ready(&mut cx) else {
+                return Err(io::ErrorKind::WouldBlock.into());
+            };
+            let mut ready = ready?;
+            let outcome = match slices {
+                [one] => ready.get_inner().write(one),
+                many => ready.get_inner().write_vectored(many),
+            };
+            if would_block(&outcome) {
+                ready.clear_ready();
+                continue;
+            }
+            if matches!(&outcome, Ok(len) if *len < all) {
+                ready.clear_ready();
+            }
+            return outcome;
         }
     }
 }
@@ -67,14 +98,16 @@ impl Stream for TokioStream {
     }
 
     fn read_would_block(&mut self) {
-        let _cleared = self.stream.try_io::<()>(Interest::READABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        let _cleared =
+            self.stream.try_io::<()>(Interest::READABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
     }
 
     fn write_would_block(&mut self) {
-        let _cleared = self.stream.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
+        let _cleared =
+            self.stream.try_io::<()>(Interest::WRITABLE, |_| Err(io::ErrorKind::WouldBlock.into()));
     }
 
     fn into_socket(self) -> io::Result<OwnedFd> {
-        self.stream.into_std().map(OwnedFd::from)
+        Ok(self.stream.into_inner().into())
     }
 }

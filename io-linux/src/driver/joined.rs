@@ -17,7 +17,7 @@ struct Joint {
     pair: SplicePair,
     forward: Told,
     backward: Told,
-    /// A direction found no pipe while the other had bytes in its own.
+    /// A direction found no pipe, or came to what no pipe takes, while the other had bytes in its own.
     starved: bool,
 }
 
@@ -141,11 +141,11 @@ impl<R: Runtime> Driver<R> {
                 }),
                 // What the other direction has in its pipe must arrive first: parted, it would be lost in mid-stream. Its
                 // target's readiness brings the pair here again.
-                Err(SpliceError::NoPipe(_)) if joint.held() > 0 => {
+                Err(SpliceError::NoPipe(_) | SpliceError::Urgent) if joint.held() > 0 => {
                     joint.starved = true;
                     return;
                 }
-                Err(SpliceError::NoPipe(_)) => return self.part(now, a, b),
+                Err(SpliceError::NoPipe(_) | SpliceError::Urgent) => return self.part(now, a, b),
                 Err(SpliceError::Source(error)) => return self.broke(now, from, &error),
                 Err(SpliceError::Target(error)) => return self.broke(now, to, &error),
             };
@@ -155,7 +155,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    /// No pipe to be had: the engine relays through its buffers from here on.
+    /// No pipe to be had, or not all can go through one: the engine relays through its buffers from here on.
     fn part(&mut self, now: Now, a: SocketId, b: SocketId) {
         self.joints.forget(a, b);
         for socket in [a, b] {

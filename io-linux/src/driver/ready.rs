@@ -7,11 +7,31 @@ use std::task::{Wake, Waker};
 
 /// Who is woken when a worker has something to do. It outlives drivers: commands may come between two of them.
 #[derive(Debug, Default)]
-pub(crate) struct Sleeper(Mutex<Option<Waker>>);
+pub(crate) struct Sleeper {
+    waker: Mutex<Option<Waker>>,
+    /// A command was sent since they were last looked for.
+    called: AtomicBool,
+}
 
 impl Sleeper {
     fn state(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of a command. A worker may send them to itself, in the middle of a turn: it is not asleep then, and whom it is
+    /// woken by may know that.
+    pub(crate) fn call(&self) {
+        self.called.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(crate) fn is_called(&self) -> bool {
+        self.called.load(Ordering::Acquire)
+    }
+
+    /// Commands are looked for now.
+    pub(crate) fn answer(&self) {
+        self.called.swap(false, Ordering::AcqRel);
     }
 
     pub(crate) fn set(&self, waker: &Waker) {

@@ -31,6 +31,8 @@ struct State {
     snapshot: Arc<Snapshot>,
     pods: Arc<[PodSockets]>,
     draining: Option<Time>,
+    /// The driver of now has looked for commands.
+    looked: bool,
 }
 
 /// What a driver begins with.
@@ -52,6 +54,7 @@ impl Standing {
     /// The next command, if there is one. What it changes for good is remembered before anybody acts on it.
     pub(super) fn next_command(&self) -> Option<Command> {
         let mut state = self.state();
+        state.looked = true;
         let command = match state.inbox.queue.try_recv() {
             Ok(command) => command,
             Err(TryRecvError::Empty) => return None,
@@ -70,8 +73,26 @@ impl Standing {
         Some(command)
     }
 
+    /// Whether a worker that was lost has no reason to begin anew: it was told to stop, or drains and has nothing left. One that was
+    /// lost before it took commands may be lost so again for ever, so what it was told is taken here: connections that
+    /// applications opened are reset.
+    fn is_over(&self) -> bool {
+        let looked = self.state().looked;
+        while !looked && let Some(command) = self.next_command() {
+            if matches!(command, Command::Stop) {
+                return true;
+            }
+        }
+        self.is_draining()
+    }
+
+    fn is_draining(&self) -> bool {
+        self.state().draining.is_some()
+    }
+
     fn beginning(&self) -> io::Result<Beginning> {
-        let state = self.state();
+        let mut state = self.state();
+        state.looked = false;
         Ok(Beginning {
             snapshot: state.snapshot.clone(),
             pods: state.pods.iter().map(PodSockets::try_clone).collect::<io::Result<_>>()?,
@@ -88,6 +109,7 @@ impl Worker {
             snapshot: self.snapshot.clone(),
             pods: std::mem::take(&mut self.pods),
             draining: None,
+            looked: false,
         })));
         let mut pause = PAUSE_MIN;
         for life in 0.. {
@@ -99,8 +121,13 @@ impl Worker {
             };
             let restarts = 1 + self.restarts.fetch_add(1, Ordering::Relaxed);
             let event = Event::WorkerRestarted { why, restarts };
-            // What is told of it may be what panics.
-            let _told = catch_unwind(AssertUnwindSafe(|| (self.on_event)(self.number, &event)));
+            self.tell(&event);
+            if standing.is_over() {
+                if standing.is_draining() {
+                    self.tell(&Event::Drained);
+                }
+                return;
+            }
             if begun.elapsed() >= LONG {
                 pause = PAUSE_MIN;
             } else {
@@ -108,6 +135,11 @@ impl Worker {
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
+    }
+
+    /// Tells of what happens between two drivers. That may be what panics.
+    fn tell(&self, event: &Event) {
+        let _told = catch_unwind(AssertUnwindSafe(|| (self.on_event)(self.number, event)));
     }
 
     /// Runs one driver to its end. However it ends, all of its sockets are closed when this returns: those that the engine had
@@ -124,7 +156,7 @@ impl Worker {
 }
 
 /// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without words".to_owned())

@@ -1,6 +1,7 @@
 //! Credentials for the engines: fetched on a thread of their own, shared by the workers, renewed at half of their life.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::clock::Clock;
-use crate::driver::{Command, Commands};
+use crate::driver::{Command, Commands, words};
 
 /// What a source hands out for one identity.
 #[derive(Debug)]
@@ -174,7 +175,9 @@ impl Service {
     }
 
     fn fetch(&mut self, id: &SpiffeId, generation: u64) -> Result<Arc<Credential>, String> {
-        let material = self.source.fetch(id)?;
+        // Whoever fetches is not ours: its defect must not end the renewal of all.
+        let fetched = catch_unwind(AssertUnwindSafe(|| self.source.fetch(id)));
+        let material = fetched.unwrap_or_else(|panic| Err(words(panic.as_ref())))?;
         let bundle = TrustBundle::empty()
             .with_roots(id.trust_domain(), &material.roots)
             .map_err(|error| format!("the trust bundle: {error}"))?;

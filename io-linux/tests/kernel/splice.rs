@@ -252,3 +252,30 @@ fn a_budget_gives_others_their_turn() {
     };
     assert_eq!((step, pair.direction(Direction::Forward).moved()), (Step::BlockedOnRead, 1000));
 }
+
+/// Sends urgent data: what comes before and behind its mark are bytes of the stream as any others.
+fn urge(stream: &TcpStream, byte: u8) {
+    // SAFETY: one byte, which outlives the call.
+    let sent = unsafe { libc::send(stream.as_raw_fd(), (&raw const byte).cast(), 1, libc::MSG_OOB) };
+    assert_eq!(sent, 1, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn what_stands_behind_urgent_data_is_not_taken_for_the_end() {
+    let scene = Scene::new();
+    let Scene { mut client, a, b, server } = scene;
+    client.write_all(b"before").unwrap();
+    urge(&client, b'!');
+    client.write_all(b"behind").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    server.shutdown(Shutdown::Write).unwrap();
+    let outcome = relay(&a, &b, &mut PipePool::new(1)).map(drop);
+    assert!(matches!(outcome, Err(SpliceError::Urgent)), "{outcome:?}");
+    // Reading passes the mark, and all of it has come.
+    let mut rest = Vec::new();
+    (&a).read_to_end(&mut rest).unwrap();
+    drop(b);
+    let mut heard = Vec::new();
+    (&server).read_to_end(&mut heard).unwrap();
+    assert_eq!((heard.as_slice(), rest.as_slice()), (b"before".as_slice(), b"behind".as_slice()));
+}

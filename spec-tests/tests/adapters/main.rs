@@ -6,6 +6,7 @@
 mod burst;
 mod case;
 mod cases;
+mod command;
 mod contract;
 mod ground;
 mod idle;
@@ -13,3 +14,4 @@ mod pipes;
 mod program;
 mod random;
 mod restless;
+mod urgent;

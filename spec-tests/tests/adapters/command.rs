@@ -1,0 +1,185 @@
+//! What a node is told takes effect whoever tells it, and whatever state its workers are in.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::engine::pump::Socket;
+use culvert_core::identity::SpiffeId;
+use culvert_core::telemetry::Event;
+use culvert_linux::consumer::backlog;
+use culvert_linux::driver::{self, Driver, Listen, Stream, Token};
+use culvert_linux::node::{CredentialSource, Forward, Listening, Material, Node, NodeConfig, PodConfig};
+use culvert_linux::socket::AcceptError;
+use culvert_spec_tests::testbed::{Address, Certificates, Mesh, PATIENCE, Runtime, hear};
+
+/// Calls before a command: by then nothing that the start of a node brings wakes its worker.
+const CALLS: usize = 30;
+
+/// A node for one workload, of which port 7000 leads to where nobody listens.
+fn config(address: &Address, mesh: &Mesh, credentials: impl CredentialSource) -> NodeConfig {
+    let (consumer, incoming) = backlog(1);
+    drop(incoming);
+    let workload = WorkloadRef::new("default", "client", "client");
+    let mut pod = PodConfig::in_process(&mesh.snapshot(), workload, consumer).unwrap();
+    pod.forwards.push(Forward {
+        listen: address.port(7000),
+        target: address.port(7001),
+        as_if: Listening::Outbound,
+    });
+    NodeConfig::new(vec![pod], rustls::crypto::aws_lc_rs::default_provider(), credentials)
+}
+
+fn is_told_on_its_own_thread(runtime: Runtime) {
+    let address = Address::take();
+    let mesh = Mesh::new().workload("client", address.ip);
+    let mut config = config(&address, &mesh, Certificates::issue(&["client"]));
+    let own = Arc::<OnceLock<Weak<Node>>>::default();
+    let (tell, told) = channel();
+    let (node, closed) = (own.clone(), AtomicUsize::new(0));
+    config.on_event = Arc::new(move |_, event| match event {
+        Event::Closed { .. } => {
+            if closed.fetch_add(1, Ordering::Relaxed) + 1 < CALLS {
+                return;
+            }
+            if let Some(node) = node.get().and_then(Weak::upgrade) {
+                node.drain(Duration::ZERO);
+            }
+        }
+        Event::Drained => tell.send(()).unwrap(),
+        _ => {}
+    });
+    let node = Arc::new(runtime.start(config, mesh.snapshot()).unwrap());
+    own.set(Arc::downgrade(&node)).unwrap();
+    for _ in 0..CALLS {
+        // It is reset, maybe before this side knows that it was taken.
+        if let Ok(refused) = TcpStream::connect(address.port(7000)) {
+            hear(&refused, PATIENCE);
+        }
+    }
+    assert!(
+        told.recv_timeout(PATIENCE).is_ok(),
+        "{runtime:?}: the worker forgets what it was told on its own thread"
+    );
+}
+
+#[test]
+fn a_command_from_the_worker_itself_is_not_forgotten() {
+    for runtime in Runtime::ALL {
+        is_told_on_its_own_thread(runtime);
+    }
+}
+
+/// A runtime that cannot be had.
+struct Nothing;
+
+enum Never {}
+
+impl driver::Runtime for Nothing {
+    type Stream = Never;
+    type Listener = Never;
+
+    fn run(_: impl FnOnce(Self) -> Driver<Self>) -> io::Result<()> {
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn stream(&mut self, _: OwnedFd, _: &Arc<Token>) -> io::Result<Never> {
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+
+    fn listener(&mut self, _: TcpListener, _: &Arc<Token>) -> io::Result<Never> {
+        Err(io::ErrorKind::OutOfMemory.into())
+    }
+}
+
+impl Listen for Never {
+    fn poll_accept(&mut self) -> Result<Option<(OwnedFd, SocketAddr)>, AcceptError> {
+        match *self {}
+    }
+}
+
+impl Socket for Never {
+    fn try_read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        match *self {}
+    }
+
+    fn try_write(&mut self, _: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match *self {}
+    }
+}
+
+impl AsFd for Never {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match *self {}
+    }
+}
+
+impl Stream for Never {
+    fn poll_readable(&mut self) -> bool {
+        match *self {}
+    }
+
+    fn poll_writable(&mut self) -> bool {
+        match *self {}
+    }
+
+    fn read_would_block(&mut self) {}
+
+    fn write_would_block(&mut self) {}
+
+    fn into_socket(self) -> io::Result<OwnedFd> {
+        match self {}
+    }
+}
+
+/// Ends a node whose workers never begin.
+fn ends(end: impl FnOnce(Node) + Send + 'static) {
+    let address = Address::take();
+    let mesh = Mesh::new().workload("client", address.ip);
+    let node =
+        Node::start::<Nothing>(config(&address, &mesh, Certificates::issue(&["client"])), mesh.snapshot());
+    let node = node.unwrap();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        end(node);
+        tell.send(()).unwrap();
+    });
+    assert!(told.recv_timeout(PATIENCE).is_ok(), "it does not end");
+    assert!(TcpStream::connect(address.port(7000)).is_err(), "a listener is left");
+}
+
+#[test]
+fn a_node_whose_workers_cannot_begin_can_be_ended() {
+    ends(drop);
+    ends(|node| {
+        node.drain(Duration::ZERO);
+        node.join();
+    });
+}
+
+/// A source with a defect.
+struct Defective;
+
+impl CredentialSource for Defective {
+    fn fetch(&mut self, _: &SpiffeId) -> Result<Material, String> {
+        panic!("a defect of the source")
+    }
+}
+
+#[test]
+fn a_source_of_credentials_that_panics_is_asked_again() {
+    let address = Address::take();
+    let mesh = Mesh::new().workload("client", address.ip);
+    let mut config = config(&address, &mesh, Defective);
+    let (tell, told) = channel();
+    config.on_credential_fault = Arc::new(move |_, why| tell.send(why.to_owned()).unwrap_or_default());
+    let _node = Runtime::Mio.start(config, mesh.snapshot()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok("a defect of the source"));
+    }
+}
