@@ -15,6 +15,7 @@ mod restart;
 mod runtime;
 mod table;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -157,6 +158,8 @@ pub(crate) struct Worker {
     pub(crate) on_event: OnEvent,
     /// How often workers had to begin anew.
     pub(crate) restarts: Arc<AtomicU64>,
+    /// Told once how the first beginning went.
+    pub(crate) begun: std_mpsc::Sender<io::Result<()>>,
 }
 
 /// How many sockets are pumped before the runtime looks for new readiness.
@@ -193,10 +196,20 @@ pub struct Driver<R: Runtime> {
     lingering: Lingering,
     listeners: Vec<ListenerEntry<R>>,
     stopped: bool,
+    /// Until when a drain lasts at most.
+    until: Option<Time>,
+    /// The engine has nothing left.
+    drained: bool,
 }
 
 impl<R: Runtime> Driver<R> {
-    fn new(worker: &Worker, runtime: R, engine: Config, beginning: Beginning, standing: Standing) -> Self {
+    fn new(
+        worker: &Worker,
+        runtime: R,
+        engine: Config,
+        beginning: Beginning,
+        standing: Standing,
+    ) -> io::Result<Self> {
         let Beginning { snapshot, pods, draining } = beginning;
         let sleeper = standing.sleeper();
         let ready = Arc::new(ReadyQueue::new(sleeper.clone()));
@@ -220,6 +233,8 @@ impl<R: Runtime> Driver<R> {
             ready,
             listeners: Vec::new(),
             stopped: false,
+            until: draining,
+            drained: false,
         };
         for pod in &driver.pods {
             let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
@@ -229,9 +244,9 @@ impl<R: Runtime> Driver<R> {
         if let Some(until) = draining {
             driver.engine.handle_input(now, Input::Drain { until });
         }
-        driver.open_listeners();
+        driver.open_listeners()?;
         driver.perform(now);
-        driver
+        Ok(driver)
     }
 
     /// Does all that there is to do now. `waker` is woken, from any thread, when there is more.
@@ -244,7 +259,7 @@ impl<R: Runtime> Driver<R> {
         }
         self.take_ready();
         let next = self.take_deadlines();
-        if self.stopped {
+        if self.stopped || self.is_done() {
             Turn::Stopped
         } else if self.ready.is_empty() && !self.sleeper.is_called() {
             Turn::Wait(next)
@@ -256,6 +271,12 @@ impl<R: Runtime> Driver<R> {
     /// How long it is until `time`; zero where it has come.
     pub fn until(&self, time: Time) -> std::time::Duration {
         self.clock.until(time)
+    }
+
+    /// Whether the engine has drained, and the last bytes have arrived wherever there was time for that.
+    fn is_done(&self) -> bool {
+        let time_is_up = || self.until.is_none_or(|until| until <= self.clock.now().time);
+        self.drained && (self.lingering.is_empty() || time_is_up())
     }
 
     fn take_commands(&mut self) {
@@ -273,6 +294,7 @@ impl<R: Runtime> Driver<R> {
                 }
                 Command::Drain { until } => {
                     self.listeners.clear();
+                    self.until = Some(until);
                     self.engine.handle_input(now, Input::Drain { until });
                 }
                 Command::Open { pod, target, end } => self.open(now, pod, target, end),

@@ -255,6 +255,7 @@ impl Node {
             restarts: Arc::default(),
             turn: AtomicUsize::new(0),
         };
+        let (begun, beginnings) = std_mpsc::channel();
         for number in 0..config.workers.max(1) {
             let (orders, inbox) = commands();
             let engine = Config {
@@ -278,6 +279,7 @@ impl Node {
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
                 restarts: node.restarts.clone(),
+                begun: begun.clone(),
             };
             let thread = std::thread::Builder::new()
                 .name(format!("culvert-{number}"))
@@ -285,6 +287,10 @@ impl Node {
                 .map_err(NodeError::Worker)?;
             node.workers.push(orders);
             node.threads.push(thread);
+        }
+        drop(begun);
+        for _ in &node.workers {
+            beginnings.recv().unwrap_or(Ok(())).map_err(NodeError::Worker)?;
         }
         let service = Service {
             source: config.credentials,

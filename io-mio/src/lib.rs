@@ -50,7 +50,7 @@ impl Runtime for Mio {
     type Stream = MioStream;
     type Listener = MioListener;
 
-    fn run(start: impl FnOnce(Mio) -> Driver<Mio>) -> io::Result<()> {
+    fn run(start: impl FnOnce(Mio) -> io::Result<Driver<Mio>>) -> io::Result<()> {
         drive(start)
     }
 
@@ -67,14 +67,14 @@ impl Runtime for Mio {
 /// [`Runtime::run`] is, for a runtime that wraps this one, to count or to disturb what it does.
 ///
 /// # Errors
-/// The kernel has no room for the loop, or breaks it.
-pub fn drive<R: Runtime>(start: impl FnOnce(Mio) -> Driver<R>) -> io::Result<()> {
+/// The kernel has no room for the loop, or breaks it, or `start` fails.
+pub fn drive<R: Runtime>(start: impl FnOnce(Mio) -> io::Result<Driver<R>>) -> io::Result<()> {
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(EVENTS);
     let sources = Rc::new(Sources::new(poll.registry().try_clone()?));
     let alarm = Alarm { thread: thread::current().id(), waker: mio::Waker::new(poll.registry(), WAKE)? };
     let waker = task::Waker::from(Arc::new(alarm));
-    let mut driver = start(Mio { sources: sources.clone() });
+    let mut driver = start(Mio { sources: sources.clone() })?;
     loop {
         let patience = match driver.turn(&waker) {
             Turn::Stopped => return Ok(()),

@@ -40,9 +40,8 @@ impl Runtime for Smol {
     type Stream = SmolStream;
     type Listener = SmolListener;
 
-    fn run(start: impl FnOnce(Smol) -> Driver<Smol>) -> io::Result<()> {
-        drive(start);
-        Ok(())
+    fn run(start: impl FnOnce(Smol) -> io::Result<Driver<Smol>>) -> io::Result<()> {
+        drive(start)
     }
 
     fn stream(&mut self, socket: OwnedFd, token: &Arc<Token>) -> io::Result<SmolStream> {
@@ -56,10 +55,14 @@ impl Runtime for Smol {
 
 /// Gives smol to `start` and turns the driver that `start` returns until it has stopped: what [`Runtime::run`] is, for a runtime
 /// that wraps this one, to count or to disturb what it does.
-pub fn drive<R: Runtime>(start: impl FnOnce(Smol) -> Driver<R>) {
-    let driver = start(Smol(()));
+///
+/// # Errors
+/// `start` fails.
+pub fn drive<R: Runtime>(start: impl FnOnce(Smol) -> io::Result<Driver<R>>) -> io::Result<()> {
+    let driver = start(Smol(()))?;
     let mut turning = Turning { driver, timer: Timer::never(), rings_at: None };
     smol::block_on(poll_fn(|cx| turning.poll(cx)));
+    Ok(())
 }
 
 /// A driver and when it wants to be woken.

@@ -42,7 +42,7 @@ impl Runtime for Tokio {
     type Stream = TokioStream;
     type Listener = TokioListener;
 
-    fn run(start: impl FnOnce(Tokio) -> Driver<Tokio>) -> io::Result<()> {
+    fn run(start: impl FnOnce(Tokio) -> io::Result<Driver<Tokio>>) -> io::Result<()> {
         drive(start)
     }
 
@@ -59,8 +59,8 @@ impl Runtime for Tokio {
 /// [`Runtime::run`] is, for a runtime that wraps this one, to count or to disturb what it does.
 ///
 /// # Errors
-/// The runtime cannot be made.
-pub fn drive<R>(start: impl FnOnce(Tokio) -> Driver<R>) -> io::Result<()>
+/// The runtime cannot be made, or `start` fails.
+pub fn drive<R>(start: impl FnOnce(Tokio) -> io::Result<Driver<R>>) -> io::Result<()>
 where
     R: Runtime + Send,
     R::Stream: Send,
@@ -68,7 +68,7 @@ where
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let _in_runtime = runtime.enter();
-    let driver = start(Tokio(()));
+    let driver = start(Tokio(()))?;
     let mut turning =
         Turning { driver, sleep: Box::pin(sleep(Duration::from_secs(3600))), sleeps_until: None };
     // The driver bounds its own turns; tokio's budget would only make readiness lie.

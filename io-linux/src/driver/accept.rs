@@ -1,5 +1,6 @@
 //! Listeners: accept until the kernel has no more, with back-off where it has nothing to give (node.md B9).
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -34,11 +35,11 @@ pub(super) struct ListenerEntry<R: Runtime> {
 }
 
 impl<R: Runtime> Driver<R> {
-    pub(super) fn open_listeners(&mut self) {
+    pub(super) fn open_listeners(&mut self) -> io::Result<()> {
         for pod in &mut self.pods {
             for spec in pod.listeners.drain(..) {
                 let token = self.ready.token(FIRST_TOKEN + self.listeners.len());
-                let Ok(socket) = self.runtime.listener(spec.socket, &token) else { continue };
+                let socket = self.runtime.listener(spec.socket, &token)?;
                 self.listeners.push(ListenerEntry {
                     pod: pod.id,
                     kind: spec.kind,
@@ -54,6 +55,7 @@ impl<R: Runtime> Driver<R> {
         for listener in &self.listeners {
             listener.token.push();
         }
+        Ok(())
     }
 
     pub(super) fn accept_ready(&mut self, now: Now, index: usize) {

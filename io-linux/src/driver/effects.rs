@@ -69,7 +69,7 @@ impl<R: Runtime> Driver<R> {
                 Output::Report(event) => {
                     (self.on_event)(self.number, &event);
                     if event == Event::Drained {
-                        self.stopped = true;
+                        self.drained = true;
                     }
                 }
             }

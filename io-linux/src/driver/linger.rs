@@ -40,6 +40,10 @@ impl Lingering {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.leaving.is_empty()
+    }
+
     /// When to look again.
     pub(super) fn next(&self) -> Option<Time> {
         self.leaving.iter().map(|leaving| leaving.look).min()

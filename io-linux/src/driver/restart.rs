@@ -2,6 +2,7 @@
 //! listeners of that moment. The other workers go on.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -112,13 +113,19 @@ impl Worker {
             looked: false,
         })));
         let mut pause = PAUSE_MIN;
+        let served = Cell::new(false);
         for life in 0.. {
             let begun = Instant::now();
-            let why = match catch_unwind(AssertUnwindSafe(|| self.live::<R>(life, &standing))) {
+            let why = match catch_unwind(AssertUnwindSafe(|| self.live::<R>(life, &standing, &served))) {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => format!("cannot begin: {error}"),
                 Err(panic) => words(panic.as_ref()),
             };
+            if !served.get() {
+                // A node of which a worker never served does not start.
+                let _gone = self.begun.send(Err(io::Error::other(why)));
+                return;
+            }
             let restarts = 1 + self.restarts.fetch_add(1, Ordering::Relaxed);
             let event = Event::WorkerRestarted { why, restarts };
             self.tell(&event);
@@ -144,14 +151,20 @@ impl Worker {
 
     /// Runs one driver to its end. However it ends, all of its sockets are closed when this returns: those that the engine had
     /// not closed are reset, see `SocketTable::insert`.
-    fn live<R: Runtime>(&self, life: u64, standing: &Standing) -> io::Result<()> {
+    fn live<R: Runtime>(&self, life: u64, standing: &Standing, served: &Cell<bool>) -> io::Result<()> {
         let beginning = standing.beginning()?;
         let mut engine = self.engine.clone();
         if life > 0 {
             // What was drawn before is not drawn again.
             engine.seed = engine.seed.child(&format!("life-{life}"));
         }
-        R::run(|runtime| Driver::new(self, runtime, engine, beginning, standing.clone()))
+        R::run(|runtime| {
+            let driver = Driver::new(self, runtime, engine, beginning, standing.clone())?;
+            if !served.replace(true) {
+                let _gone = self.begun.send(Ok(()));
+            }
+            Ok(driver)
+        })
     }
 }
 

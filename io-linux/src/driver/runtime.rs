@@ -21,8 +21,8 @@ pub trait Runtime: Sized + 'static {
     /// panic of the driver passes through to the caller.
     ///
     /// # Errors
-    /// The runtime cannot be made, or is broken: no turn comes after that.
-    fn run(start: impl FnOnce(Self) -> Driver<Self>) -> io::Result<()>;
+    /// The runtime cannot be made, `start` fails, or the runtime is broken: no turn comes after that.
+    fn run(start: impl FnOnce(Self) -> io::Result<Driver<Self>>) -> io::Result<()>;
 
     /// Takes in a non-blocking socket, connected or connecting. From then on `token` is woken when it may have become readable or
     /// writable, at least where [`Stream::poll_readable`] or [`Stream::poll_writable`] said no since.

@@ -14,7 +14,9 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::telemetry::Event;
 use culvert_linux::consumer::backlog;
 use culvert_linux::driver::{self, Driver, Listen, Stream, Token};
-use culvert_linux::node::{CredentialSource, Forward, Listening, Material, Node, NodeConfig, PodConfig};
+use culvert_linux::node::{
+    CredentialSource, Forward, Listening, Material, Node, NodeConfig, NodeError, PodConfig,
+};
 use culvert_linux::socket::AcceptError;
 use culvert_spec_tests::testbed::{Address, Certificates, Mesh, PATIENCE, Runtime, hear};
 
@@ -75,16 +77,19 @@ fn a_command_from_the_worker_itself_is_not_forgotten() {
     }
 }
 
-/// A runtime that cannot be had.
-struct Nothing;
+/// A runtime that cannot be had, or only once and for no time.
+struct Nothing<const ONCE: bool>;
 
 enum Never {}
 
-impl driver::Runtime for Nothing {
+impl<const ONCE: bool> driver::Runtime for Nothing<ONCE> {
     type Stream = Never;
-    type Listener = Never;
+    type Listener = Deaf;
 
-    fn run(_: impl FnOnce(Self) -> Driver<Self>) -> io::Result<()> {
+    fn run(start: impl FnOnce(Self) -> io::Result<Driver<Self>>) -> io::Result<()> {
+        if ONCE && LIVES.fetch_add(1, Ordering::Relaxed) == 0 {
+            drop(start(Nothing)?);
+        }
         Err(io::ErrorKind::OutOfMemory.into())
     }
 
@@ -92,14 +97,17 @@ impl driver::Runtime for Nothing {
         Err(io::ErrorKind::OutOfMemory.into())
     }
 
-    fn listener(&mut self, _: TcpListener, _: &Arc<Token>) -> io::Result<Never> {
-        Err(io::ErrorKind::OutOfMemory.into())
+    fn listener(&mut self, listener: TcpListener, _: &Arc<Token>) -> io::Result<Deaf> {
+        Ok(Deaf(listener))
     }
 }
 
-impl Listen for Never {
+/// A listener from which nobody takes anything.
+struct Deaf(#[expect(dead_code, reason = "it is open, that is all")] TcpListener);
+
+impl Listen for Deaf {
     fn poll_accept(&mut self) -> Result<Option<(OwnedFd, SocketAddr)>, AcceptError> {
-        match *self {}
+        Ok(None)
     }
 }
 
@@ -137,13 +145,13 @@ impl Stream for Never {
     }
 }
 
-/// Ends a node whose workers never begin.
+/// Ends a node whose workers do not begin again.
 fn ends(end: impl FnOnce(Node) + Send + 'static) {
     let address = Address::take();
     let mesh = Mesh::new().workload("client", address.ip);
-    let node =
-        Node::start::<Nothing>(config(&address, &mesh, Certificates::issue(&["client"])), mesh.snapshot());
-    let node = node.unwrap();
+    let config = config(&address, &mesh, Certificates::issue(&["client"]));
+    LIVES.store(0, Ordering::Relaxed);
+    let node = Node::start::<Nothing<true>>(config, mesh.snapshot()).unwrap();
     let (tell, told) = channel();
     std::thread::spawn(move || {
         end(node);
@@ -153,8 +161,21 @@ fn ends(end: impl FnOnce(Node) + Send + 'static) {
     assert!(TcpStream::connect(address.port(7000)).is_err(), "a listener is left");
 }
 
+/// Lives of the workers of the node of a test; one test at a time has one.
+static LIVES: AtomicUsize = AtomicUsize::new(0);
+
 #[test]
-fn a_node_whose_workers_cannot_begin_can_be_ended() {
+fn a_node_whose_workers_cannot_begin_does_not_start() {
+    let address = Address::take();
+    let mesh = Mesh::new().workload("client", address.ip);
+    let config = config(&address, &mesh, Certificates::issue(&["client"]));
+    let refused = Node::start::<Nothing<false>>(config, mesh.snapshot());
+    assert!(matches!(refused, Err(NodeError::Worker(_))));
+    assert!(TcpStream::connect(address.port(7000)).is_err(), "a listener is left");
+}
+
+#[test]
+fn a_node_whose_workers_cannot_begin_again_can_be_ended() {
     ends(drop);
     ends(|node| {
         node.drain(Duration::ZERO);

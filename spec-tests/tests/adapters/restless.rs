@@ -25,24 +25,23 @@ pub use counter::{Counter, counter_of};
 /// A runtime that can turn the driver of one that wraps it.
 pub trait Wrapped: Runtime {
     /// As [`Runtime::run`].
-    fn drive(start: impl FnOnce(Self) -> Driver<Restless<Self>>) -> io::Result<()>;
+    fn drive(start: impl FnOnce(Self) -> io::Result<Driver<Restless<Self>>>) -> io::Result<()>;
 }
 
 impl Wrapped for Tokio {
-    fn drive(start: impl FnOnce(Tokio) -> Driver<Restless<Tokio>>) -> io::Result<()> {
+    fn drive(start: impl FnOnce(Tokio) -> io::Result<Driver<Restless<Tokio>>>) -> io::Result<()> {
         culvert_tokio::drive(start)
     }
 }
 
 impl Wrapped for Smol {
-    fn drive(start: impl FnOnce(Smol) -> Driver<Restless<Smol>>) -> io::Result<()> {
-        culvert_smol::drive(start);
-        Ok(())
+    fn drive(start: impl FnOnce(Smol) -> io::Result<Driver<Restless<Smol>>>) -> io::Result<()> {
+        culvert_smol::drive(start)
     }
 }
 
 impl Wrapped for Mio {
-    fn drive(start: impl FnOnce(Mio) -> Driver<Restless<Mio>>) -> io::Result<()> {
+    fn drive(start: impl FnOnce(Mio) -> io::Result<Driver<Restless<Mio>>>) -> io::Result<()> {
         culvert_mio::drive(start)
     }
 }
@@ -148,7 +147,7 @@ impl<R: Wrapped> Runtime for Restless<R> {
     type Stream = RestlessStream<R::Stream>;
     type Listener = RestlessListener<R::Listener>;
 
-    fn run(start: impl FnOnce(Self) -> Driver<Self>) -> io::Result<()> {
+    fn run(start: impl FnOnce(Self) -> io::Result<Driver<Self>>) -> io::Result<()> {
         R::drive(|inner| start(Restless::new(inner)))
     }
 
