@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use address::Address;
 pub use any_server::AnyServer;
 pub use application::{
-    Ending, Heard, Server, abort, converse, echo, exchange, hear, pattern, read_line, take,
+    Ending, Heard, Server, abort, call, converse, dial, echo, exchange, greet, hear, pattern, read_line, take,
 };
 pub use certificates::Certificates;
 pub use mesh::Mesh;

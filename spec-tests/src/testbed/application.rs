@@ -50,15 +50,37 @@ pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
 
 /// Connects, with a deadline for every later call.
 ///
+/// # Errors
+/// `ConnectionReset`: the connection was taken and reset before this thread could run again. `ConnectionRefused`:
+/// nobody listens.
+pub fn dial(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// As [`dial`], where nothing resets the connection before the caller has done its part.
+///
+/// # Panics
+/// Nobody listens, or the connection was reset at once.
+pub fn converse(address: SocketAddr) -> TcpStream {
+    dial(address).unwrap_or_else(|e| panic!("dialling {address}: {e}"))
+}
+
+/// Connects, does `talk`, and tells how that ended, which may be before it began.
+///
 /// # Panics
 /// Nobody listens.
-pub fn converse(address: SocketAddr) -> TcpStream {
-    let stream =
-        TcpStream::connect_timeout(&address, PATIENCE).unwrap_or_else(|e| panic!("dialling {address}: {e}"));
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
+pub fn call(address: SocketAddr, talk: impl FnOnce(&TcpStream) -> Heard) -> Heard {
+    match dial(address) {
+        Ok(stream) => talk(&stream),
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+            Heard { bytes: Vec::new(), ending: Ending::Reset }
+        }
+        Err(error) => panic!("dialling {address}: {error}"),
+    }
 }
 
 /// Reads until the end, or until nothing has come for `silence`.
@@ -91,22 +113,42 @@ pub fn take(mut stream: &TcpStream, len: usize) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Sends `data` and FIN while reading until the end.
-pub fn exchange(stream: &TcpStream, data: &[u8]) -> Heard {
+/// Sends `data` while reading until the end, or until nothing has come for `silence`. Once all is sent comes
+/// `after_all`.
+fn say(stream: &TcpStream, data: &[u8], silence: Duration, after_all: impl FnOnce() + Send) -> Heard {
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(move || {
             let mut writer = stream;
-            if writer.write_all(data).is_ok() {
-                let _gone = stream.shutdown(Shutdown::Write);
+            let outcome = writer.write_all(data);
+            if outcome.is_ok() {
+                after_all();
             }
+            outcome
         });
-        let heard = hear(stream, PATIENCE);
+        let mut heard = hear(stream, silence);
         if heard.ending != Ending::Eof {
             // A writer that still waits would wait for ever.
             let _gone = stream.shutdown(Shutdown::Both);
         }
+        // A socket tells that it was reset once, to whoever asks first; to the other it looks like an end.
+        let outcome = writer.join().unwrap();
+        if outcome.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset) {
+            heard.ending = Ending::Reset;
+        }
         heard
     })
+}
+
+/// Sends `data` and FIN while reading until the end.
+pub fn exchange(stream: &TcpStream, data: &[u8]) -> Heard {
+    say(stream, data, PATIENCE, || {
+        let _gone = stream.shutdown(Shutdown::Write);
+    })
+}
+
+/// Sends `data`, without FIN, while reading until the end, or until nothing has come for `silence`.
+pub fn greet(stream: &TcpStream, data: &[u8], silence: Duration) -> Heard {
+    say(stream, data, silence, || {})
 }
 
 /// Closes with RST.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use culvert_spec_tests::testbed::{
-    Address, Certificates, CulvertProcess, Ending, Mesh, NodeSetup, PATIENCE, Server, TestNode, converse,
-    culvert, echo, exchange, hear, take,
+    Address, Certificates, CulvertProcess, Ending, Mesh, NodeSetup, PATIENCE, Server, TestNode, call,
+    converse, culvert, echo, exchange, hear, take,
 };
 
 use crate::peer::{Peer, dial, shown, tls_config};
@@ -195,7 +195,7 @@ impl Scene {
         for _ in 0..TURNS {
             self.turn();
         }
-        let heard = exchange(&converse(self.client.port(7000)), b"new");
+        let heard = call(self.client.port(7000), |stream| exchange(stream, b"new"));
         assert_eq!((heard.bytes.as_slice(), heard.ending), (&b"new"[..], Ending::Eof));
         result
     }

@@ -8,8 +8,8 @@ use culvert_core::fault::Fault;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_spec_tests::peers::{EnvoyClient, Peers};
 use culvert_spec_tests::testbed::{
-    Address, Ending, Heard, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, converse, echo, exchange,
-    hear, pattern, read_line, take,
+    Address, Ending, Heard, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, call, converse, echo,
+    exchange, greet, hear, pattern, read_line, take,
 };
 
 const MIB: usize = 1 << 20;
@@ -77,7 +77,7 @@ impl Scene {
     /// Sends `len` bytes through the echo, and FIN both ways.
     fn echoes(&self, len: usize) {
         let data = pattern(len as u64, len);
-        let heard = exchange(&converse(self.outbound), &data);
+        let heard = call(self.outbound, |stream| exchange(stream, &data));
         assert!(heard.ending == Ending::Eof && heard.bytes == data, "{heard:?} of {len}");
     }
 }
@@ -124,7 +124,7 @@ fn a_denied_identity_gets_401() {
     let server = Address::take();
     let target = Some(server.port(7000));
     let scene = Scene::with(&peers, server, target, "server", &[], |mesh| mesh.deny("no", "client"));
-    assert_refused(&exchange(&converse(scene.outbound), b"let me in"));
+    assert_refused(&call(scene.outbound, |stream| exchange(stream, b"let me in")));
     scene
         .node()
         .events
@@ -137,7 +137,7 @@ fn a_client_that_expects_somebody_else_sends_nothing() {
     let server = Address::take();
     let target = Some(server.port(7000));
     let scene = Scene::with(&peers, server, target, "somebody-else", &[], |mesh| mesh);
-    assert_refused(&exchange(&converse(scene.outbound), b"secret"));
+    assert_refused(&call(scene.outbound, |stream| exchange(stream, b"secret")));
     scene.node().events.wait_for(1, |event| matches!(event, Event::TunnelClosed { .. }));
     assert!(scene.node().events.reasons().is_empty(), "a CONNECT arrived");
 }
@@ -146,15 +146,13 @@ fn a_client_that_expects_somebody_else_sends_nothing() {
 fn an_unreachable_target_gets_503_and_the_tunnel_goes_on() {
     let Some(peers) = Peers::find() else { return };
     let scene = Scene::with(&peers, Address::take(), None, "server", &[], |mesh| mesh);
-    let dial = |port: u16| {
-        let mut stream = converse(scene.outbound);
-        stream.write_all(proxy_header(scene.server.port(port)).as_bytes()).unwrap();
-        stream.write_all(b"x").unwrap();
-        stream
-    };
-    assert_refused(&hear(&dial(7009), PATIENCE));
-    assert_refused(&hear(&dial(15008), PATIENCE));
-    assert_eq!(take(&dial(7000), 1).unwrap(), b"x");
+    let one_byte = |port| [proxy_header(scene.server.port(port)).as_bytes(), b"x"].concat();
+    for port in [7009, 15008] {
+        assert_refused(&call(scene.outbound, |stream| greet(stream, &one_byte(port), PATIENCE)));
+    }
+    let mut stream = converse(scene.outbound);
+    stream.write_all(&one_byte(7000)).unwrap();
+    assert_eq!(take(&stream, 1).unwrap(), b"x");
     assert_eq!(scene.tunnels_opened(), 1);
     let reasons = scene.node().events.reasons();
     assert!(matches!(reasons[0], Reason::Failed(Fault::Io(_))), "{reasons:?}");

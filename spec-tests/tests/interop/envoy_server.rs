@@ -7,8 +7,8 @@ use culvert_core::fault::Fault;
 use culvert_core::telemetry::{Event, Path, Reason};
 use culvert_spec_tests::peers::{EnvoyServer, Peers};
 use culvert_spec_tests::testbed::{
-    Address, Ending, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, converse, echo, exchange, hear,
-    pattern, read_line, take,
+    Address, Ending, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, call, converse, echo, exchange,
+    hear, pattern, read_line, take,
 };
 
 const MIB: usize = 1 << 20;
@@ -66,7 +66,7 @@ fn both_routes(test: impl Fn(Scene)) {
 fn a_mebibyte_goes_each_way_unchanged() {
     both_routes(|scene| {
         let data = pattern(1, MIB);
-        let heard = exchange(&converse(scene.echo()), &data);
+        let heard = call(scene.echo(), |stream| exchange(stream, &data));
         assert_eq!(heard.ending, Ending::Eof);
         assert!(heard.bytes == data, "{heard:?}");
         scene.node.events.wait_for(1, |event| {
@@ -91,7 +91,7 @@ fn the_client_may_finish_before_the_answer() {
 fn a_denied_identity_is_a_reset_with_its_status_in_the_log() {
     let Some(peers) = Peers::find() else { return };
     let scene = Scene::new(&peers, "authority", "stranger");
-    let heard = exchange(&converse(scene.echo()), b"let me in");
+    let heard = call(scene.echo(), |stream| exchange(stream, b"let me in"));
     assert_eq!(heard.ending, Ending::Reset);
     assert!(heard.bytes.is_empty(), "{heard:?}");
     scene.node.events.wait_for(1, |event| {
@@ -103,12 +103,12 @@ fn a_denied_identity_is_a_reset_with_its_status_in_the_log() {
 fn an_unreachable_target_is_a_reset_and_the_tunnel_goes_on() {
     let Some(peers) = Peers::find() else { return };
     let scene = Scene::new(&peers, "authority", "client");
-    let heard = exchange(&converse(scene.client.port(7009)), b"nobody there");
+    let heard = call(scene.client.port(7009), |stream| exchange(stream, b"nobody there"));
     assert_eq!(heard.ending, Ending::Reset);
     scene.node.events.wait_for(1, |event| {
         matches!(event, Event::Closed { reason: Reason::Failed(Fault::Status(503)), .. })
     });
-    assert_eq!(exchange(&converse(scene.echo()), b"x").bytes, b"x");
+    assert_eq!(call(scene.echo(), |stream| exchange(stream, b"x")).bytes, b"x");
     assert_eq!(tunnels_opened(&scene.node), 1);
 }
 
@@ -116,8 +116,11 @@ fn an_unreachable_target_is_a_reset_and_the_tunnel_goes_on() {
 fn a_refused_dial_behind_an_internal_listener_is_a_reset() {
     let Some(peers) = Peers::find() else { return };
     let scene = Scene::new(&peers, "main_internal", "client");
-    assert_eq!(exchange(&converse(scene.client.port(7009)), b"nobody there").ending, Ending::Reset);
-    assert_eq!(exchange(&converse(scene.echo()), b"x").bytes, b"x");
+    assert_eq!(
+        call(scene.client.port(7009), |stream| exchange(stream, b"nobody there")).ending,
+        Ending::Reset
+    );
+    assert_eq!(call(scene.echo(), |stream| exchange(stream, b"x")).bytes, b"x");
 }
 
 #[test]

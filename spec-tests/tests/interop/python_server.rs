@@ -1,15 +1,15 @@
 //! hyper-h2 as the server of our tunnels: well behaved, and in every way that it knows to be otherwise.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use culvert_core::limit::Limits;
 use culvert_core::telemetry::Event;
 use culvert_spec_tests::peers::{Peers, PythonServer};
 use culvert_spec_tests::testbed::{
-    Address, Ending, Heard, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, converse, echo, exchange,
-    hear, pattern,
+    Address, Ending, Heard, Mesh, NodeSetup, PATIENCE, Process, Server, TestNode, call, converse, echo,
+    exchange, greet, pattern,
 };
 
 /// What the application sends before it listens.
@@ -66,17 +66,20 @@ impl Scene {
         scene
     }
 
-    /// Connects through the server that behaves as `handler`.
-    fn dial(&self, handler: &str) -> TcpStream {
+    /// Where applications reach the server that behaves as `handler`.
+    fn entry(&self, handler: &str) -> SocketAddr {
         let index = self.handlers.iter().position(|known| known == handler).unwrap();
-        converse(self.client.port(9001 + u16::try_from(index).unwrap()))
+        self.client.port(9001 + u16::try_from(index).unwrap())
+    }
+
+    /// Connects through that server.
+    fn dial(&self, handler: &str) -> TcpStream {
+        converse(self.entry(handler))
     }
 
     /// Says hello and listens for at most `patience`.
     fn hello(&self, handler: &str, patience: Duration) -> Heard {
-        let mut stream = self.dial(handler);
-        stream.write_all(&pattern(1, HELLO)).unwrap();
-        let heard = hear(&stream, patience);
+        let heard = call(self.entry(handler), |stream| greet(stream, &pattern(1, HELLO), patience));
         assert!(pattern(1, HELLO).starts_with(&heard.bytes), "{handler}: other bytes than those sent");
         heard
     }
@@ -84,7 +87,7 @@ impl Scene {
     /// Whether the node still carries a connection to somebody else, and every promise between it and its driver holds.
     fn lives_on(&self) {
         let data = pattern(7, 100_000);
-        let heard = exchange(&converse(self.client.port(9000)), &data);
+        let heard = call(self.client.port(9000), |stream| exchange(stream, &data));
         assert!(heard.ending == Ending::Eof && heard.bytes == data, "{heard:?}");
         let misuse = self.node.events.all().into_iter().find(|event| matches!(event, Event::Misuse(_)));
         assert_eq!(misuse, None);
@@ -111,7 +114,7 @@ fn echo_and_dial_carry_a_mebibyte_each_way() {
     let _target = Server::start(scene._servers[1].1.port(7000), echo);
     for handler in ["echo", "dial"] {
         let data = pattern(2, 1 << 20);
-        let heard = exchange(&scene.dial(handler), &data);
+        let heard = call(scene.entry(handler), |stream| exchange(stream, &data));
         assert!(heard.ending == Ending::Eof && heard.bytes == data, "{handler}: {heard:?}");
     }
     scene.lives_on();
@@ -162,7 +165,7 @@ fn a_stream_that_goaway_spares_runs_to_its_end() {
     let scene = Scene::new(&peers, &["goaway"], &Limits::default());
     for _ in 0..3 {
         let data = pattern(3, 300_000);
-        let heard = exchange(&scene.dial("goaway"), &data);
+        let heard = call(scene.entry("goaway"), |stream| exchange(stream, &data));
         assert!(
             heard.ending == Ending::Eof && heard.bytes == data,
             "{heard:?} {:?}",

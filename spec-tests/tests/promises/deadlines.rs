@@ -8,7 +8,7 @@ use culvert_core::fault::{Fault, Stage};
 use culvert_core::limit::Limits;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_spec_tests::testbed::{
-    Address, Ending, NodeSetup, PATIENCE, Server, TestNode, converse, echo, exchange, hear, take,
+    Address, Ending, NodeSetup, PATIENCE, Server, TestNode, call, converse, echo, exchange, hear, take,
 };
 
 use crate::pair::Pair;
@@ -54,7 +54,7 @@ impl Scene {
                 let mut served = 0;
                 while !over.load(Ordering::SeqCst) {
                     let begun = Instant::now();
-                    let heard = exchange(&converse(self.pair.entry(8000)), b"hello");
+                    let heard = call(self.pair.entry(8000), |stream| exchange(stream, b"hello"));
                     assert_eq!((heard.bytes.as_slice(), heard.ending), (&b"hello"[..], Ending::Eof));
                     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
                     served += 1;
@@ -115,7 +115,7 @@ fn callers_on_an_open_tunnel_that_stalls_fail_after_one_deadline_and_it_is_retir
     let opened = |event: &Event| matches!(event, Event::TunnelOpened { peer, .. } if *peer == scene.pair.server.hbone());
     let before = scene.client.events.all().iter().filter(|event| opened(event)).count();
     scene.server.process.signal(libc::SIGCONT);
-    assert_eq!(exchange(&converse(scene.pair.entry(7000)), b"back").bytes, b"back");
+    assert_eq!(call(scene.pair.entry(7000), |stream| exchange(stream, b"back")).bytes, b"back");
     scene.client.events.wait_for(before + 1, opened);
     // The connection that was there before goes on.
     let heard = exchange(&held, b"y");

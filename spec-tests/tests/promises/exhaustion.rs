@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use culvert_spec_tests::testbed::{
-    Ending, NodeSetup, PATIENCE, Runtime, Server, converse, culvert, echo, exchange, hear, take,
+    Ending, NodeSetup, PATIENCE, Runtime, Server, call, converse, culvert, echo, exchange, hear, take,
 };
 
 use crate::pair::Pair;
@@ -73,11 +73,11 @@ fn survives_on(runtime: Runtime, of_the_client: bool) {
     drop(others);
     // Soon there is room again: new connections are served, with the one from before beside them.
     let deadline = Instant::now() + PATIENCE;
-    while exchange(&converse(pair.entry(7000)), b"new").ending != Ending::Eof {
+    while call(pair.entry(7000), |stream| exchange(stream, b"new")).ending != Ending::Eof {
         assert!(Instant::now() < deadline, "the node does not recover");
     }
     for _ in 0..10 {
-        let heard = exchange(&converse(pair.entry(7000)), b"new");
+        let heard = call(pair.entry(7000), |stream| exchange(stream, b"new"));
         assert_eq!((heard.bytes.as_slice(), heard.ending), (&b"new"[..], Ending::Eof));
     }
     still_echoes(&alive);

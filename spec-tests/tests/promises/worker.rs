@@ -5,9 +5,9 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use culvert_core::telemetry::Event;
+use culvert_core::telemetry::{Connection, Event};
 use culvert_spec_tests::testbed::{
-    Ending, Mesh, NodeSetup, PATIENCE, Runtime, Server, TestNode, converse, echo, hear, pattern, take,
+    Ending, Mesh, NodeSetup, PATIENCE, Runtime, Server, TestNode, call, converse, echo, hear, pattern, take,
 };
 
 use crate::pair::Pair;
@@ -29,9 +29,9 @@ fn echoes(mut stream: &TcpStream) -> bool {
     stream.write_all(&bytes).is_ok() && take(stream, bytes.len()).is_ok_and(|back| back == bytes)
 }
 
-/// The worker that reported the opening of a connection from `source`.
-fn worker_of(node: &TestNode, source: SocketAddr) -> usize {
-    let opened = |event: &Event| matches!(event, Event::Opened(c) if c.source == source);
+/// The worker that reported the opening of the connection that is meant.
+fn worker_of(node: &TestNode, meant: impl Fn(&Connection) -> bool) -> usize {
+    let opened = |event: &Event| matches!(event, Event::Opened(c) if meant(c));
     node.events.wait_for(1, opened);
     node.events.by_worker().iter().find_map(|(worker, event)| opened(event).then_some(*worker)).unwrap()
 }
@@ -42,7 +42,8 @@ fn calls_on_both(node: &TestNode, entry: SocketAddr) -> Vec<Call> {
     for _ in 0..MOST {
         let stream = converse(entry);
         assert!(echoes(&stream));
-        let worker = worker_of(node, stream.local_addr().unwrap());
+        let source = stream.local_addr().unwrap();
+        let worker = worker_of(node, |connection| connection.source == source);
         calls.push(Call { stream, worker });
         if (0..2).all(|worker| calls.iter().filter(|call| call.worker == worker).count() >= EACH) {
             return calls;
@@ -71,14 +72,13 @@ fn a_worker_panics_on(runtime: Runtime) {
     let wrong = Mesh::new().workload("client", pair.client.ip);
     setup.mesh = wrong.workload_as("server", "somebody-else", &[pair.server.ip]);
     let node = setup.start();
-    assert_eq!(hear(&converse(pair.entry(7000)), PATIENCE).ending, Ending::Reset);
+    assert_eq!(call(pair.entry(7000), |stream| hear(stream, PATIENCE)).ending, Ending::Reset);
     node.node.apply(pair.mesh.snapshot()).wait();
 
     let calls = calls_on_both(&node, pair.entry(7000));
-    let deadly = converse(pair.entry(7009));
-    assert_eq!(hear(&deadly, PATIENCE).ending, Ending::Reset);
+    assert_eq!(call(pair.entry(7009), |stream| hear(stream, PATIENCE)).ending, Ending::Reset);
     node.events.wait_for(1, |event| matches!(event, Event::WorkerRestarted { .. }));
-    let lost = worker_of(&node, deadly.local_addr().unwrap());
+    let lost = worker_of(&node, |connection| connection.destination == pair.server.port(7009));
     for Call { stream, worker } in &calls {
         if *worker == lost {
             assert_eq!(hear(stream, PATIENCE).ending, Ending::Reset);
