@@ -16,6 +16,7 @@ pub mod fault;
 pub mod fault_reset_code;
 pub mod hbone_connect;
 pub mod identity;
+pub mod identity_rotation;
 pub mod limit;
 pub mod mesh;
 pub mod policy;
