@@ -123,7 +123,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
-        mark: may_mark().then_some(EXEMPT_MARK),
+        sockets: SocketSettings { mark: may_mark().then_some(settings.mark), ..settings.sockets },
         crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,
         on_event: Arc::new(|_, event| log::event(event)),

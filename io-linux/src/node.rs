@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::consumer::{self, Backlog, Connection};
 use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
 use crate::netns::Netns;
-use crate::socket::{ListenOptions, Transparent, listen};
+use crate::socket::{ListenOptions, SocketSettings, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
 use credentials::{Request, Service};
 pub use directory::{CredentialDirectory, DirectoryError};
@@ -144,8 +144,8 @@ pub struct NodeConfig {
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
     pub join: bool,
-    /// The mark of the proxy's own sockets, which the redirect exempts (node.md row 16).
-    pub mark: Option<u32>,
+    /// How its own connections are set up: mark, keepalive.
+    pub sockets: SocketSettings,
     /// Algorithms and randomness of TLS.
     pub crypto: Arc<CryptoProvider>,
     /// Where credentials come from.
@@ -172,7 +172,7 @@ impl NodeConfig {
             original_source: OriginalSource::Never,
             bind_pod_address: false,
             join: true,
-            mark: None,
+            sockets: SocketSettings::default(),
             crypto: Arc::new(crypto),
             credentials: Box::new(credentials),
             on_event: Arc::new(|_, _| ()),
@@ -274,7 +274,7 @@ impl Node {
                 snapshot: snapshot.clone(),
                 clock,
                 pods: pods.clone(),
-                mark: config.mark,
+                sockets: config.sockets,
                 original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),

@@ -72,8 +72,10 @@ impl Scene {
                     })
                 })
                 .collect();
-            let times = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+            let outcomes: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
+            // Before anything may panic: what runs beside would never end.
             over.store(true, Ordering::SeqCst);
+            let times = outcomes.into_iter().map(|outcome| outcome.unwrap()).collect();
             assert!(beside.join().unwrap() > CALLERS);
             times
         })
