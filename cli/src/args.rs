@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use culvert_core::compliance::Compliance;
 use culvert_core::limit::Limits;
 
 use crate::failure::Failure;
@@ -141,6 +142,10 @@ pub struct NodeArgs {
     /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
     #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]
     pub compat: Compatibility,
+    /// Which cryptography is permitted: all that the module has, only key exchange that withstands quantum computers, or
+    /// only what FIPS 140-3 approves
+    #[arg(long, value_enum, default_value_t = CompliancePolicy::Standard, value_name = "POLICY")]
+    pub compliance_policy: CompliancePolicy,
     /// Change a limit (repeatable; the long --help lists them)
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<LimitSetting>,
@@ -168,6 +173,29 @@ pub enum Compatibility {
     Culvert,
     /// Skip them.
     Istio,
+}
+
+/// The rule that a node's cryptography keeps (`COMPLIANCE_POLICY`, node.md row 24).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompliancePolicy {
+    /// Everything; X25519MLKEM768 first.
+    #[default]
+    Standard,
+    /// Only X25519MLKEM768.
+    Pqc,
+    /// Only what FIPS 140-3 approves, from a validated module.
+    #[value(name = "fips-140-3")]
+    Fips140_3,
+}
+
+impl From<CompliancePolicy> for Compliance {
+    fn from(policy: CompliancePolicy) -> Compliance {
+        match policy {
+            CompliancePolicy::Standard => Compliance::Standard,
+            CompliancePolicy::Pqc => Compliance::Pqc,
+            CompliancePolicy::Fips140_3 => Compliance::Fips140_3,
+        }
+    }
 }
 
 /// Whom a node serves.
@@ -207,6 +235,8 @@ pub struct NodeSettings {
     pub same_node: bool,
     /// How missing policies are taken.
     pub compat: Compatibility,
+    /// What its cryptography is restricted to.
+    pub compliance: Compliance,
     /// Every bound.
     pub limits: Limits,
     /// Where tunnels are taken.
@@ -246,6 +276,7 @@ impl NodeArgs {
             original_source: self.original_source,
             same_node: !self.no_same_node,
             compat: self.compat,
+            compliance: self.compliance_policy.into(),
             limits,
             hbone_port: self.hbone_port,
         })

@@ -11,6 +11,7 @@ mod atomic_file;
 mod bench;
 pub mod ca;
 pub mod credentials;
+mod cryptography;
 pub mod demo;
 pub mod failure;
 mod mesh_file;

@@ -24,6 +24,7 @@ use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{CredentialDirectory, DevelopmentCa};
+use crate::cryptography;
 use crate::failure::Failure;
 use crate::mesh_file;
 use crate::signal;
@@ -122,8 +123,8 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
-        mark: may_mark().then_some(EXEMPT_MARK),
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        sockets: SocketSettings { mark: may_mark().then_some(settings.mark), ..settings.sockets },
+        crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {

@@ -2,12 +2,14 @@
 //!
 //! A peer's certificate becomes an identity in one place, [`svid`]: its leaf is walked for exactly one
 //! SPIFFE id ([`Leaf`]), the id's trust domain chooses the anchors ([`TrustBundle`]), and the chain is checked against those
-//! anchors only. Why a certificate was refused is an [`IdentityFault`]. What this node presents is a [`Credential`].
+//! anchors only. Why a certificate was refused is an [`IdentityFault`]. What this node presents is a [`Credential`];
+//! [`rotation`] says when it is fetched anew.
 
 mod credential;
 mod der;
 mod fault;
 mod leaf;
+pub mod rotation;
 mod san;
 mod spiffe;
 pub mod svid;

@@ -216,6 +216,22 @@ bugs! {
     ValidityIgnored: "S9", CoreTest("identity::svid::tests::validity_is_judged_at_the_time_given");
     /// A leaf that may sign certificates is taken.
     SigningLeafTaken: "S9", CoreTest("identity::leaf::tests::leaf_constraints_are_checked");
+    /// Fetches of credentials are not counted.
+    FetchesUnbounded: "row 79", CoreTest("identity::rotation::tests::eight_are_fetched_at_a_time_and_the_most_wanted_first");
+    /// A clock that jumps forward has everything fetched at once.
+    StormAfterJump: "C3", CoreTest("identity::rotation::tests::a_jump_past_the_end_renews_all_soon_but_not_at_once");
+    /// A source that fails is asked again at one pace for ever.
+    BackoffNotDoubled: "C1", CoreTest("identity::rotation::tests::failures_double_the_wait_to_its_bound");
+    /// A connection that waits for a credential waits out the back-off.
+    BackoffUnbroken: "row 79", CoreTest("identity::rotation::tests::a_connection_that_waits_breaks_the_back_off_and_a_workload_that_warms_up_does_not");
+    /// A certificate is renewed when it ends, not at half of its life.
+    RenewedAtExpiry: "L5", CoreTest("identity::rotation::tests::renewed_at_half_of_its_life_or_up_to_a_tenth_sooner");
+    /// A credential that could not be renewed is dropped though it is valid.
+    FailureDropsCredential: "C1", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// A credential that is over is handed out.
+    RotationServesExpired: "S9", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// Keys outlive the last workload of their identity.
+    KeysKept: "row 80", CoreTest("identity::rotation::tests::keys_go_with_the_last_workload_and_late_answers_bring_none_back");
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.

@@ -174,6 +174,12 @@ impl Session {
         self.peer.as_ref().filter(|_| self.failed.is_none())
     }
 
+    /// The group of the key exchange, once it is agreed on.
+    #[cfg(test)]
+    pub(super) fn key_exchange_group(&self) -> Option<rustls::NamedGroup> {
+        self.common().negotiated_key_exchange_group().map(|group| group.name())
+    }
+
     /// What ended the session, if it failed.
     pub fn fault(&self) -> Option<&TlsFault> {
         self.failed.as_ref()

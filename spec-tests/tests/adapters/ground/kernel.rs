@@ -11,6 +11,7 @@ use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reporter};
+use culvert_linux::socket::SocketSettings;
 use culvert_linux::node::{
     Forward, Listening, Node, NodeConfig, NodeError, OriginalSource, PodConfig, Ports,
 };
@@ -337,7 +338,7 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         original_source: OriginalSource::Required,
         bind_pod_address: true,
         join: true,
-        mark: None,
+        sockets: SocketSettings::default(),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(certificates().clone()),
         on_event: Arc::new(move |worker, event| record.push(worker, event.clone())),
