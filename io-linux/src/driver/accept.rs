@@ -11,9 +11,7 @@ use culvert_core::time::{Now, Time};
 
 use super::{Driver, Listen, Runtime, Token};
 use crate::consumer::End;
-use crate::socket::{
-    AcceptError, Original, local_address, original_destination, set_keepalive, set_nodelay,
-};
+use crate::socket::{AcceptError, Original, local_address, original_destination, set_keepalive, set_nodelay};
 
 /// Tokens from here on are listeners'.
 pub(super) const FIRST_TOKEN: usize = 1 << 48;

@@ -11,10 +11,10 @@ use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reporter};
-use culvert_linux::socket::SocketSettings;
 use culvert_linux::node::{
     Forward, Listening, Node, NodeConfig, NodeError, OriginalSource, PodConfig, Ports,
 };
+use culvert_linux::socket::SocketSettings;
 use culvert_sim::world::{Script, Seen};
 use culvert_spec_tests::testbed::{Address, Certificates, Events, Mesh, Server, TestNode};
 use socket2::{Domain, SockRef, Socket, Type};
