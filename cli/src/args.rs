@@ -16,11 +16,13 @@ use crate::settings;
 use culvert_linux::socket::SocketSettings;
 
 mod bench;
+mod discovery;
 mod limit;
 mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
+pub use discovery::{DiscoveryArgs, DiscoverySettings};
 pub use limit::LimitSetting;
 pub use socket::SocketArgs;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
@@ -87,8 +89,9 @@ const NODE_HELP: &str = "\
 Run the node proxy.
 
 With --workload it serves the one workload that lives in the current network namespace; with --pod (repeatable) it \
-serves several, each in its own. The mesh file is read again when it changes: a file that cannot be used is reported \
-and the last good one stays in force. SIGTERM or SIGINT drains; a second one ends at once.";
+serves several, each in its own. It hears of the mesh from a control plane, with --xds, or from a file, with --mesh. The file \
+is read again when it changes: one that cannot be used is reported and the last good one stays in force. So does what a \
+control plane said while it is away. SIGTERM or SIGINT drains; a second one ends at once.";
 
 const NODE_EXAMPLES: &str = "\
 Examples:
@@ -97,6 +100,9 @@ Examples:
   Two pods, with credentials made by `culvert ca issue`:
     culvert node --mesh mesh.yaml --credentials ./creds \\
       --pod shop/frontend/frontend=/run/netns/frontend --pod shop/cart/cart=/run/netns/cart
+  With a control plane of Istio's, and its token:
+    culvert node --xds https://istiod.istio-system.svc:15012 --xds-root-ca root-cert.pem --xds-token ./istio-token \\
+      --state /var/lib/culvert --credentials ./creds --pod shop/frontend/frontend=/run/netns/frontend
   Without a redirect: connections to 127.0.0.1:9000 go to 10.0.0.7:80 through the mesh:
     culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca \\
       --forward 127.0.0.1:9000=10.0.0.7:80";
@@ -114,12 +120,16 @@ pub(crate) struct NodeCommand {
 
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("facts").required(true).args(["mesh", "xds"]))]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
 #[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
 pub struct NodeArgs {
     /// The mesh: workloads, services and policies, in YAML
     #[arg(long, value_name = "FILE")]
-    pub mesh: PathBuf,
+    pub mesh: Option<PathBuf>,
+    /// Where else it hears of the mesh
+    #[command(flatten)]
+    pub discovery: DiscoveryArgs,
     /// The one workload in the current network namespace
     #[arg(long, value_name = "NS/NAME/SA")]
     pub workload: Option<WorkloadName>,
@@ -242,11 +252,20 @@ pub enum KeySource {
     Ca(PathBuf),
 }
 
+/// Where a node hears of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactSource {
+    /// A control plane.
+    ControlPlane(Box<DiscoverySettings>),
+    /// A mesh file.
+    File(PathBuf),
+}
+
 /// What `culvert node` was asked for, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSettings {
-    /// The mesh file.
-    pub mesh: PathBuf,
+    /// Where the mesh's facts come from.
+    pub facts: FactSource,
     /// Whom to serve.
     pub served: Served,
     /// Where keys come from.
@@ -299,12 +318,17 @@ impl NodeArgs {
             (None, Some(dir)) => KeySource::Ca(dir),
             (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
         };
+        let facts = match (self.mesh, self.discovery.settings()) {
+            (Some(path), _) => FactSource::File(path),
+            (None, Some(discovery)) => FactSource::ControlPlane(Box::new(discovery)),
+            (None, None) => return Err(Failure::usage("one of --mesh and --xds is needed")),
+        };
         let mut limits = Limits::default();
         for limit in &self.limits {
             limit.apply(&mut limits);
         }
         Ok(NodeSettings {
-            mesh: self.mesh,
+            facts,
             served,
             keys,
             workers: self.workers,
