@@ -86,6 +86,8 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     log::line(&serde_json::json!({"event": "draining", "seconds": settings.grace.as_secs()}));
     node.drain(settings.grace);
     node.join();
+    // What was heard last is kept before the end is told.
+    drop(source);
     log::line(&serde_json::json!({"event": "drained"}));
     Ok(())
 }
