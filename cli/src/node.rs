@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
@@ -125,6 +126,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         mark: may_mark().then_some(EXEMPT_MARK),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: key_source(&settings.keys)?,
+        trust: Trust::default(),
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(
