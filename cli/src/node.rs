@@ -10,6 +10,7 @@ use std::sync::mpsc;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
@@ -131,6 +132,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
         crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,
+        trust: Trust::default(),
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(

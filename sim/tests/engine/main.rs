@@ -17,5 +17,6 @@ mod relay;
 mod restart;
 mod swarm;
 mod sweep;
+mod trust;
 mod tunnel;
 mod window;

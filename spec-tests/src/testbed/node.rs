@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
@@ -139,6 +140,7 @@ impl NodeSetup {
             sockets: SocketSettings { mark: redirected.then_some(EXEMPT_MARK), ..SocketSettings::default() },
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),
+            trust: Trust::default(),
             on_event: Arc::new(move |worker, event| {
                 record.push(worker, event.clone());
                 let killed = matches!(event, Event::Opened(c) if Some(c.destination) == deadly);
