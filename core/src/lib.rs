@@ -208,6 +208,8 @@ macro_rules! planted {
     ($($wrong:tt)*) => {};
 }
 
+mod balance;
+mod btree;
 pub mod capture;
 pub mod engine;
 pub mod fault;

@@ -44,16 +44,16 @@ mod package {
     }
 }
 
-/// How a proxy gets certificates (`istio.v1.auth`; `proto/istio/certificate.proto`).
-pub use package::istio::v1::auth as certificate;
-/// Policies as a node proxy is told of them (`istio.security`; `proto/istio/authorization.proto`).
-pub use package::istio::security as authorization;
-/// Workloads and services as a node proxy is told of them (`istio.workload`; `proto/istio/workload.proto`).
-pub use package::istio::workload;
 /// Delta xDS (`envoy.service.discovery.v3`; `proto/envoy/discovery.proto`).
 pub use package::envoy::service::discovery::v3 as discovery;
 /// Why a resource was not taken (`google.rpc`; `proto/google/rpc/status.proto`).
 pub use package::google::rpc;
+/// Policies as a node proxy is told of them (`istio.security`; `proto/istio/authorization.proto`).
+pub use package::istio::security as authorization;
+/// How a proxy gets certificates (`istio.v1.auth`; `proto/istio/certificate.proto`).
+pub use package::istio::v1::auth as certificate;
+/// Workloads and services as a node proxy is told of them (`istio.workload`; `proto/istio/workload.proto`).
+pub use package::istio::workload;
 
 /// The type URL of a workload or a service.
 pub const ADDRESS: &str = "type.googleapis.com/istio.workload.Address";
