@@ -161,7 +161,7 @@ fn here(
     forwards: &[crate::args::Forward],
     snapshot: &Snapshot,
 ) -> Result<PodConfig, Failure> {
-    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).first();
+    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).next();
     let address: Option<IpAddr> = known.and_then(|known| known.ips.first().copied());
     if !forwards.is_empty() && address.is_none() {
         return Err(Failure::new(format!("the mesh file has no address for {workload}")).hint(

@@ -206,6 +206,8 @@ bugs! {
     MergeForgetsPolicies: "S13", CoreTest("mesh::snapshot::tests::changes_merge_to_what_they_were_apart");
     /// A workload that is gone is still found by its address.
     RemovedStaysIndexed: "S13", Scenarios;
+    /// A workload that is gone is still chosen as an endpoint.
+    RemovedStaysChosen: "C12", CoreTest("mesh::snapshot::tests::every_index_answers_as_the_facts_do");
 
     // Identity, TLS, capture.
     /// Of two SPIFFE ids in a certificate the first is taken.

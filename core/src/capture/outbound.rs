@@ -161,7 +161,7 @@ fn to_service(
     if service.load_balancer.as_ref().is_some_and(|balancer| balancer.mode == Mode::Passthrough) {
         return passthrough(local, original);
     }
-    let chosen = match endpoint::choose(snapshot, local, captured.source, service, original.port(), draw) {
+    let chosen = match endpoint::choose(snapshot, local, captured, service, original.port(), draw) {
         Ok(chosen) => chosen,
         Err(fault) => return Decision::Refuse(fault),
     };

@@ -69,7 +69,7 @@ impl<L: Lies> Engine<L> {
         let mut moved = false;
         for pod in self.pods.values_mut() {
             let w = &pod.workload;
-            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first();
+            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).next();
             let found = found.map(|workload| &workload.uid);
             if pod.uid.as_ref() != found {
                 pod.uid = found.cloned();
