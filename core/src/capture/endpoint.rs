@@ -59,18 +59,34 @@ fn admit<'a>(
     }
     let Some(port) = target_port(service, workload, service_port) else { return Ok(None) };
     let by_name = workload.ips.is_empty() && !workload.about.hostname.is_empty();
-    if !by_name && !workload.ips.iter().any(|ip| takes_family(service, *ip)) {
-        return Ok(None);
-    }
     if workload.network != local.network {
-        return Err(RouteFault::GatewayUnsupported);
-    }
-    if local.is_own_port(port) {
+        // Its own address means nothing here.
+        if workload.network_gateway.is_none() {
+            return Err(RouteFault::NoGateway);
+        }
+    } else if !by_name && !workload.ips.iter().any(|ip| takes_family(service, *ip)) {
+        return Ok(None);
+    } else if local.is_own_port(port) {
         return Err(RouteFault::OwnPort);
     }
+    Ok(Some(Candidate { workload, port, matched: matched(balancer, source, workload) }))
+}
+
+/// How many of the routing preferences an endpoint matches.
+fn matched(balancer: Option<&LoadBalancer>, source: &Workload, workload: &Workload) -> usize {
     let preferences = balancer.map_or(&[][..], |balancer| &balancer.routing_preferences);
-    let matched = preferences.iter().take_while(|scope| shares(**scope, source, workload)).count();
-    Ok(Some(Candidate { workload, port, matched }))
+    preferences.iter().take_while(|scope| shares(**scope, source, workload)).count()
+}
+
+impl<'a> Candidate<'a> {
+    /// An endpoint that would take tunnels, at a port that the service does not say.
+    pub(super) fn of_gateway(
+        balancer: Option<&LoadBalancer>,
+        source: &Workload,
+        workload: &'a Arc<Workload>,
+    ) -> Candidate<'a> {
+        Candidate { workload, port: 0, matched: matched(balancer, source, workload) }
+    }
 }
 
 /// The port of an endpoint behind a port of a service: its own map, then the service's, then its application tunnel's
@@ -95,7 +111,7 @@ fn shares(scope: RoutingScope, a: &Workload, b: &Workload) -> bool {
     }
 }
 
-fn retain_preferred(candidates: &mut Vec<Candidate<'_>>, balancer: Option<&LoadBalancer>) {
+pub(super) fn retain_preferred(candidates: &mut Vec<Candidate<'_>>, balancer: Option<&LoadBalancer>) {
     let Some(balancer) = balancer else { return };
     let needed = match balancer.mode {
         Mode::Failover => candidates.iter().map(|candidate| candidate.matched).max().unwrap_or(0),
@@ -105,7 +121,7 @@ fn retain_preferred(candidates: &mut Vec<Candidate<'_>>, balancer: Option<&LoadB
     candidates.retain(|candidate| candidate.matched >= needed);
 }
 
-fn by_weight<'a>(candidates: &[Candidate<'a>], draw: u64) -> Option<Candidate<'a>> {
+pub(super) fn by_weight<'a>(candidates: &[Candidate<'a>], draw: u64) -> Option<Candidate<'a>> {
     let weight = |candidate: &Candidate<'_>| u64::from(candidate.workload.capacity);
     let total = candidates.iter().map(weight).fold(0, u64::saturating_add);
     let mut at = scaled(draw, total);

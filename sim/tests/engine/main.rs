@@ -18,4 +18,5 @@ mod restart;
 mod swarm;
 mod sweep;
 mod tunnel;
+mod waypoint;
 mod window;
