@@ -247,7 +247,7 @@ bugs! {
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
-    WaypointPassed: "S19", CoreTest("capture::outbound::tests::every_kind_of_destination_goes_its_way");
+    WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
     /// A CONNECT may ask for any address.
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.

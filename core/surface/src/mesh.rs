@@ -619,3 +619,6 @@ pub fn policies_for<'a>(
 pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &'a PolicyKey) -> impl Iterator<Item = &'a Uid> {
     Snapshot::workloads_naming(snapshot, key)
 }
+pub fn waypoints(service: &Service) -> impl Iterator<Item = &GatewayAddress> {
+    Service::waypoints(service)
+}

@@ -19,4 +19,5 @@ mod swarm;
 mod sweep;
 mod trust;
 mod tunnel;
+mod waypoint;
 mod window;
