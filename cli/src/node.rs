@@ -11,6 +11,7 @@ use std::sync::mpsc;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_discovery::{Discovery, News};
@@ -173,9 +174,11 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
+        response_baggage: settings.response_baggage,
         sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
         crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,
+        trust: Trust::default(),
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(
@@ -204,7 +207,7 @@ fn here(
     forwards: &[crate::args::Forward],
     snapshot: &Snapshot,
 ) -> Result<PodConfig, Failure> {
-    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).first();
+    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).next();
     let address: Option<IpAddr> = known.and_then(|known| known.ips.first().copied());
     if !forwards.is_empty() && address.is_none() {
         return Err(Failure::new(format!("the mesh has no address for {workload}")).hint(

@@ -24,7 +24,7 @@ use std::task::Waker;
 
 use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
-use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
 
@@ -57,7 +57,11 @@ pub(crate) enum Command {
     Credential {
         id: SpiffeId,
         outcome: Result<Arc<Credential>, IdentityFault>,
-        in_force: Option<std_mpsc::Sender<()>>,
+        in_force: Vec<std_mpsc::Sender<()>>,
+    },
+    Trust {
+        trust: Trust,
+        in_force: std_mpsc::Sender<()>,
     },
     Drain {
         until: Time,
@@ -150,6 +154,7 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) engine: Config,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) trust: Trust,
     pub(crate) clock: Clock,
     /// Shared by the workers; each has descriptors of its own.
     pub(crate) pods: Arc<[PodSockets]>,
@@ -211,7 +216,7 @@ impl<R: Runtime> Driver<R> {
         beginning: Beginning,
         standing: Standing,
     ) -> io::Result<Self> {
-        let Beginning { snapshot, pods, draining } = beginning;
+        let Beginning { snapshot, trust, pods, draining } = beginning;
         let sleeper = standing.sleeper();
         let ready = Arc::new(ReadyQueue::new(sleeper.clone()));
         let now = worker.clock.now();
@@ -237,6 +242,8 @@ impl<R: Runtime> Driver<R> {
             until: draining,
             drained: false,
         };
+        // Before anybody is talked to.
+        driver.engine.handle_input(now, Input::Trust(trust));
         for pod in &driver.pods {
             let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
             let added = Input::PodAdded { pod: pod.id, workload, consumer };
@@ -291,6 +298,10 @@ impl<R: Runtime> Driver<R> {
                 }
                 Command::Credential { id, outcome, in_force } => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
+                    drop(in_force);
+                }
+                Command::Trust { trust, in_force } => {
+                    self.engine.handle_input(now, Input::Trust(trust));
                     drop(in_force);
                 }
                 Command::Drain { until } => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reporter};
@@ -338,9 +339,11 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         original_source: OriginalSource::Required,
         bind_pod_address: true,
         join: true,
+        response_baggage: true,
         sockets: SocketSettings::default(),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(certificates().clone()),
+        trust: Trust::default(),
         on_event: Arc::new(move |worker, event| record.push(worker, event.clone())),
         on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
     };
