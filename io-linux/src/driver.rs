@@ -33,6 +33,7 @@ use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
 use crate::node::{OnEvent, OriginalSource};
+use crate::socket::SocketSettings;
 use accept::ListenerEntry;
 use joined::Joints;
 use linger::Lingering;
@@ -157,7 +158,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// Shared by the workers; each has descriptors of its own.
     pub(crate) pods: Arc<[PodSockets]>,
-    pub(crate) mark: Option<u32>,
+    pub(crate) sockets: SocketSettings,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
     pub(crate) on_event: OnEvent,
@@ -190,7 +191,7 @@ pub struct Driver<R: Runtime> {
     standing: Standing,
     sleeper: Arc<Sleeper>,
     pods: Vec<PodSockets>,
-    mark: Option<u32>,
+    sockets: SocketSettings,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
     on_event: OnEvent,
@@ -227,7 +228,7 @@ impl<R: Runtime> Driver<R> {
             standing,
             sleeper,
             pods,
-            mark: worker.mark,
+            sockets: worker.sockets,
             original_source: worker.original_source,
             requests: worker.requests.clone(),
             on_event: worker.on_event.clone(),

@@ -16,7 +16,7 @@ use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
 use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
-use culvert_core::mesh::Snapshot;
+use culvert_core::mesh::{Changed, Delta, Snapshot};
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::consumer::{self, Backlog, Connection};
 use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
 use crate::netns::Netns;
-use crate::socket::{ListenOptions, Transparent, listen};
+use crate::socket::{ListenOptions, SocketSettings, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
 use credentials::{Request, Service, Source};
 pub use directory::{CredentialDirectory, DirectoryError};
@@ -145,8 +145,8 @@ pub struct NodeConfig {
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
     pub join: bool,
-    /// The mark of the proxy's own sockets, which the redirect exempts (node.md row 16).
-    pub mark: Option<u32>,
+    /// How its own connections are set up: mark, keepalive.
+    pub sockets: SocketSettings,
     /// Algorithms and randomness of TLS.
     pub crypto: Arc<CryptoProvider>,
     /// Where credentials come from.
@@ -175,7 +175,7 @@ impl NodeConfig {
             original_source: OriginalSource::Never,
             bind_pod_address: false,
             join: true,
-            mark: None,
+            sockets: SocketSettings::default(),
             crypto: Arc::new(crypto),
             credentials: Box::new(credentials),
             trust: Trust::default(),
@@ -279,7 +279,7 @@ impl Node {
                 trust: config.trust.clone(),
                 clock,
                 pods: pods.clone(),
-                mark: config.mark,
+                sockets: config.sockets,
                 original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
@@ -336,11 +336,27 @@ impl Node {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the facts; every worker judges what the change affects before another byte of it moves.
+    /// Replaces the facts; every worker judges what the change affects before another byte of it moves. Costs as much as there
+    /// are facts: a source that knows what changed says so with [`Node::apply_delta`].
     pub fn apply(&self, snapshot: Arc<Snapshot>) -> Applying {
         let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = Arc::new(current.diff_to(&snapshot));
-        *current = snapshot.clone();
+        let changed = current.diff_to(&snapshot);
+        *current = snapshot;
+        self.hand_out(&current, changed)
+    }
+
+    /// Changes the facts by what came and went; otherwise as [`Node::apply`], and costs as much as changes. Deltas are applied in
+    /// the order of the calls, whichever threads make them.
+    pub fn apply_delta(&self, delta: Delta) -> Applying {
+        let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let (snapshot, changed) = current.apply(delta);
+        *current = Arc::new(snapshot);
+        self.hand_out(&current, changed)
+    }
+
+    /// Tells every worker of new facts. The caller holds the lock on them, so that all workers hear of changes in one order.
+    fn hand_out(&self, snapshot: &Arc<Snapshot>, changed: Changed) -> Applying {
+        let changed = Arc::new(changed);
         let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());

@@ -1,6 +1,7 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
 use super::{ALPN, TlsFault, WallCell};
+use crate::compliance;
 use crate::identity::svid::SvidVerifier;
 use crate::identity::{Credential, IdentityFault, Trust};
 use crate::time::WallTime;
@@ -36,8 +37,8 @@ pub struct TlsIdentity {
 }
 
 impl TlsContext {
-    /// Takes the mesh's cipher suites out of `provider`; all other cryptography is the provider's. Certificates are judged at
-    /// the time that `wall` shows.
+    /// Takes the mesh's cipher suites out of `provider` and puts its key exchange in the mesh's order, what quantum computers do
+    /// not break first; all other cryptography is the provider's. Certificates are judged at the time that `wall` shows.
     pub fn new(provider: &CryptoProvider, wall: WallCell) -> TlsContext {
         let mut provider = provider.clone();
         let offered = std::mem::take(&mut provider.cipher_suites);
@@ -45,6 +46,7 @@ impl TlsContext {
             .iter()
             .filter_map(|wanted| offered.iter().find(|suite| suite.suite() == *wanted).copied())
             .collect();
+        compliance::prefer(&mut provider);
         TlsContext { provider: Arc::new(provider), wall, trust: Trust::default() }
     }
 

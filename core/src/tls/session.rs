@@ -179,6 +179,12 @@ impl Session {
         self.common().peer_certificates().filter(|_| self.peer.is_some()).unwrap_or_default()
     }
 
+    /// The group of the key exchange, once it is agreed on.
+    #[cfg(test)]
+    pub(super) fn key_exchange_group(&self) -> Option<rustls::NamedGroup> {
+        self.common().negotiated_key_exchange_group().map(|group| group.name())
+    }
+
     /// What ended the session, if it failed.
     pub fn fault(&self) -> Option<&TlsFault> {
         self.failed.as_ref()

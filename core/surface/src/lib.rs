@@ -8,6 +8,7 @@
 #![allow(clippy::type_complexity, reason = "a tuple of all fields is as long as the struct")]
 
 pub mod capture;
+pub mod compliance;
 pub mod engine;
 pub mod engine_boundary;
 pub mod engine_pump;

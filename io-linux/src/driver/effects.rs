@@ -105,7 +105,9 @@ impl<R: Runtime> Driver<R> {
             None => None,
         };
         let options = |source: Option<IpAddr>| DialOptions {
-            mark: self.mark,
+            mark: self.sockets.mark,
+            keepalive: self.sockets.keepalive,
+            user_timeout: self.sockets.user_timeout,
             source,
             transparent: source.is_some_and(|ip| !ip.is_loopback()),
             ..DialOptions::default()

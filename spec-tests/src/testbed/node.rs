@@ -15,7 +15,7 @@ use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_linux::netns::Netns;
 use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
-use culvert_linux::socket::EXEMPT_MARK;
+use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
 use super::{Certificates, Mesh, PATIENCE, Process, Runtime, Stream, workspace};
 
@@ -133,7 +133,7 @@ impl NodeSetup {
             original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
             bind_pod_address: !redirected,
             join: true,
-            mark: redirected.then_some(EXEMPT_MARK),
+            sockets: SocketSettings { mark: redirected.then_some(EXEMPT_MARK), ..SocketSettings::default() },
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),
             trust: Trust::default(),

@@ -15,6 +15,7 @@ use culvert_core::mesh::Snapshot;
 use culvert_core::policy::{Compat, Denial};
 use culvert_core::telemetry::{self, Event, Reason, Reporter};
 use culvert_linux::node::{Node, NodeConfig, OriginalSource, PodConfig};
+use culvert_linux::socket::SocketSettings;
 
 use super::{FlowRecord, Side, WorldError};
 use crate::args::DEFAULT_TRUST_DOMAIN;
@@ -111,7 +112,7 @@ fn config(
         original_source: if settings.keep_source { OriginalSource::Required } else { OriginalSource::Never },
         bind_pod_address: settings.bind_pod_address,
         join: true,
-        mark: settings.mark,
+        sockets: SocketSettings { mark: settings.mark, ..SocketSettings::default() },
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(FromCa(ca)),
         trust: Trust::default(),

@@ -230,6 +230,28 @@ fn the_cipher_suites_are_the_meshs() {
 }
 
 #[test]
+fn key_exchange_withstands_quantum_computers_where_both_can() {
+    let ca = Ca::new("mesh");
+    let with_groups = |keep: fn(NamedGroup) -> bool| {
+        let mut provider = (*provider()).clone();
+        provider.kx_groups.retain(|group| keep(group.name()));
+        TlsContext::new(&provider, WallCell::new(WALL))
+    };
+    let agreed = |client: &TlsContext, server: &TlsContext| {
+        let of = |context: &TlsContext, id| context.for_credential(&ca.credential(id)).unwrap();
+        let (mut client, mut server) = pair(&of(client, A), &of(server, B));
+        pump(&mut client, &mut server);
+        (client.session.key_exchange_group(), server.session.key_exchange_group())
+    };
+    let all = with_groups(|_| true);
+    let classic = with_groups(|group| group != NamedGroup::X25519MLKEM768);
+    let (hybrid, x25519) = (Some(NamedGroup::X25519MLKEM768), Some(NamedGroup::X25519));
+    assert_eq!(agreed(&all, &all), (hybrid, hybrid));
+    assert_eq!(agreed(&all, &classic), (x25519, x25519));
+    assert_eq!(agreed(&classic, &all), (x25519, x25519));
+}
+
+#[test]
 fn a_retried_hello_works() {
     // The client's first key share is for a group that the server lacks.
     let ca = Ca::new("mesh");

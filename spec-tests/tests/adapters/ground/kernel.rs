@@ -15,6 +15,7 @@ use culvert_core::telemetry::{Event, Reporter};
 use culvert_linux::node::{
     Forward, Listening, Node, NodeConfig, NodeError, OriginalSource, PodConfig, Ports,
 };
+use culvert_linux::socket::SocketSettings;
 use culvert_sim::world::{Script, Seen};
 use culvert_spec_tests::testbed::{Address, Certificates, Events, Mesh, Server, TestNode};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -338,7 +339,7 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         original_source: OriginalSource::Required,
         bind_pod_address: true,
         join: true,
-        mark: None,
+        sockets: SocketSettings::default(),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(certificates().clone()),
         trust: Trust::default(),
