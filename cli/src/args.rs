@@ -163,6 +163,9 @@ pub struct NodeArgs {
     /// How long connections may go on after SIGTERM
     #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s")]
     pub grace: Duration,
+    /// Answer a CONNECT without saying what the workload is
+    #[arg(long)]
+    pub no_response_baggage: bool,
     /// The network of this node
     #[arg(long, value_name = "NAME", default_value = "")]
     pub network: String,
@@ -269,6 +272,8 @@ pub struct NodeSettings {
     pub hbone_port: u16,
     /// How long connections may go on after SIGTERM.
     pub grace: Duration,
+    /// Whether answers to CONNECT say what the workload is.
+    pub response_baggage: bool,
     /// The network of this node.
     pub network: String,
     /// How connections are set up; the mark is `packet_mark` where the process may set one.
@@ -316,6 +321,7 @@ impl NodeArgs {
             limits,
             hbone_port: self.hbone_port,
             grace: self.grace,
+            response_baggage: !self.no_response_baggage,
             network: self.network,
             sockets: self.sockets.settings(),
             packet_mark: self.sockets.packet_mark,

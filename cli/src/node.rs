@@ -128,6 +128,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
+        response_baggage: settings.response_baggage,
         sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
         crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,

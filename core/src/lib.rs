@@ -227,3 +227,4 @@ pub mod telemetry;
 pub mod time;
 pub mod tls;
 pub mod worklist;
+pub mod xds;

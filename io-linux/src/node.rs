@@ -145,6 +145,8 @@ pub struct NodeConfig {
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
     pub join: bool,
+    /// Whether the answer to a CONNECT says what the workload is (`ENABLE_RESPONSE_BAGGAGE`, node.md row 36).
+    pub response_baggage: bool,
     /// How its own connections are set up: mark, keepalive.
     pub sockets: SocketSettings,
     /// Algorithms and randomness of TLS.
@@ -175,6 +177,7 @@ impl NodeConfig {
             original_source: OriginalSource::Never,
             bind_pod_address: false,
             join: true,
+            response_baggage: true,
             sockets: SocketSettings::default(),
             crypto: Arc::new(crypto),
             credentials: Box::new(credentials),
@@ -271,6 +274,7 @@ impl Node {
                 keep_source: config.original_source != OriginalSource::Never,
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
+                response_baggage: config.response_baggage,
             };
             let worker = Worker {
                 number,

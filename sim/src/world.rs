@@ -197,6 +197,7 @@ impl World {
             keep_source: true,
             bind_pod_address: false,
             join: true,
+            response_baggage: true,
         }
     }
 

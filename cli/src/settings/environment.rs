@@ -102,6 +102,11 @@ const VARIABLES: &[Variable] = &[
         Switch("user-timeout", true),
         "`true`: bytes that stay unacknowledged for as long as keepalive takes end a connection",
     ),
+    variable(
+        "ENABLE_RESPONSE_BAGGAGE",
+        Switch("no-response-baggage", false),
+        "`false`: the answer to a CONNECT does not say what the workload is",
+    ),
     variable("NETWORK", Flag("network"), "the network of this node"),
     variable("PACKET_MARK", Flag("packet-mark"), "the mark of the node's own packets"),
     variable(

@@ -7,6 +7,7 @@
 //! reason, and is never taken for less than it says.
 
 pub mod decode;
+pub mod delta;
 pub mod encode;
 
 macro_rules! generated {

@@ -41,6 +41,8 @@ pub struct NodeSetup {
     pub runtime: Runtime,
     /// Where credentials come from.
     pub certificates: Certificates,
+    /// Whether its answers say what the workload is.
+    pub response_baggage: bool,
     /// A connection that is opened to this destination panics the worker that says so.
     pub deadly: Option<SocketAddr>,
 }
@@ -57,6 +59,7 @@ impl NodeSetup {
             workers: 1,
             runtime: Runtime::of_tests(),
             certificates: certificates.clone(),
+            response_baggage: true,
             deadly: None,
         }
     }
@@ -133,6 +136,7 @@ impl NodeSetup {
             original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
             bind_pod_address: !redirected,
             join: true,
+            response_baggage: self.response_baggage,
             sockets: SocketSettings { mark: redirected.then_some(EXEMPT_MARK), ..SocketSettings::default() },
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),

@@ -112,6 +112,7 @@ fn config(
         original_source: if settings.keep_source { OriginalSource::Required } else { OriginalSource::Never },
         bind_pod_address: settings.bind_pod_address,
         join: true,
+        response_baggage: true,
         sockets: SocketSettings { mark: settings.mark, ..SocketSettings::default() },
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(FromCa(ca)),

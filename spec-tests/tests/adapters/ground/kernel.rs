@@ -339,6 +339,7 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         original_source: OriginalSource::Required,
         bind_pod_address: true,
         join: true,
+        response_baggage: true,
         sockets: SocketSettings::default(),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(certificates().clone()),
