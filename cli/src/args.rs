@@ -16,11 +16,13 @@ use crate::settings;
 use culvert_linux::socket::SocketSettings;
 
 mod bench;
+mod certificates;
 mod limit;
 mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
+pub use certificates::{CertificateArgs, IstioSettings};
 pub use limit::LimitSetting;
 pub use socket::SocketArgs;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
@@ -115,7 +117,7 @@ pub(crate) struct NodeCommand {
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
-#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
+#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca", "ca_address", "spiffe_endpoint_socket"]))]
 pub struct NodeArgs {
     /// The mesh: workloads, services and policies, in YAML
     #[arg(long, value_name = "FILE")]
@@ -132,6 +134,9 @@ pub struct NodeArgs {
     /// A CA for development on this one machine, made on first use
     #[arg(long, value_name = "DIR")]
     pub ca: Option<PathBuf>,
+    /// Where certificates come from besides, and what is revoked
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
@@ -243,6 +248,10 @@ pub enum KeySource {
     Credentials(PathBuf),
     /// The directory of a development CA, made on first use.
     Ca(PathBuf),
+    /// Istio's certificate service.
+    Istio(IstioSettings),
+    /// A SPIFFE Workload API, by its endpoint.
+    Spiffe(String),
 }
 
 /// What `culvert node` was asked for, complete.
@@ -254,6 +263,8 @@ pub struct NodeSettings {
     pub served: Served,
     /// Where keys come from.
     pub keys: KeySource,
+    /// A file with what is revoked.
+    pub crl: Option<PathBuf>,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
     /// What they run on.
@@ -299,10 +310,16 @@ impl NodeArgs {
         if let Served::Here(_, forwards) = &served {
             check_listens(forwards)?;
         }
-        let keys = match (self.credentials, self.ca) {
-            (Some(dir), _) => KeySource::Credentials(dir),
-            (None, Some(dir)) => KeySource::Ca(dir),
-            (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
+        let keys = match (self.credentials, self.ca, self.certificates.istio(), self.certificates.spiffe()) {
+            (Some(dir), ..) => KeySource::Credentials(dir),
+            (None, Some(dir), ..) => KeySource::Ca(dir),
+            (None, None, Some(istio), _) => KeySource::Istio(istio),
+            (None, None, None, Some(endpoint)) => KeySource::Spiffe(endpoint),
+            (None, None, None, None) => {
+                return Err(Failure::usage(
+                    "one of --credentials, --ca, --ca-address and --spiffe-endpoint-socket is needed",
+                ));
+            }
         };
         let mut limits = Limits::default();
         for limit in &self.limits {
@@ -312,6 +329,7 @@ impl NodeArgs {
             mesh: self.mesh,
             served,
             keys,
+            crl: self.certificates.crl,
             workers: self.workers,
             runtime: self.runtime,
             original_source: self.original_source,
