@@ -4,6 +4,7 @@
 mod abort;
 pub mod boundary;
 mod credentials;
+mod endpoints;
 mod flow;
 mod inbound;
 mod judge;
@@ -28,6 +29,7 @@ use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
 use tunnels::{PoolKey, TunnelEntry, TunnelId};
 
+use crate::balance::Observed;
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
 use crate::hbone::tunnel::TunnelBlock;
@@ -65,6 +67,7 @@ pub struct Engine<L: Lies = Honest> {
     flows: Slots<FlowId, Flow>,
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
     pool: Pool<PoolKey, TunnelId, FlowId>,
+    observed: Observed,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,
@@ -108,6 +111,7 @@ impl<L: Lies> Engine<L> {
             tunnels_per_key: config.limits.tunnels_per_key,
             waiters_per_key: config.limits.waiters_per_key,
         };
+        let observed = Observed::new(&config.limits);
         Engine {
             lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
@@ -125,6 +129,7 @@ impl<L: Lies> Engine<L> {
             flows: Slots::new(),
             tunnels: Slots::new(),
             pool: Pool::new(limits),
+            observed,
             waiting: BTreeSet::new(),
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -215,6 +220,7 @@ impl<L: Lies> Engine<L> {
         let now = Now { time: now.time.max(self.latest.time), wall: now.wall };
         self.latest = now;
         self.wall.set(now.wall);
+        self.return_endpoints(now);
         now
     }
 

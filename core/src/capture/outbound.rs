@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Local, RouteFault, canonical, endpoint, is_gateway};
+use crate::balance::Seen;
 use crate::identity::SpiffeId;
 use crate::mesh::{Mode, NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload};
 
@@ -94,6 +95,17 @@ pub struct LocalTo {
 
 /// Decides where a connection goes. `draw` is a number from all 64-bit numbers, each as likely as another.
 pub fn outbound(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, draw: u64) -> Decision {
+    outbound_seeing(snapshot, local, captured, &Seen::default(), draw)
+}
+
+/// As [`outbound`], with what was seen of the endpoints among which is chosen.
+pub fn outbound_seeing(
+    snapshot: &Snapshot,
+    local: &Local,
+    captured: &Captured<'_>,
+    seen: &Seen<'_>,
+    draw: u64,
+) -> Decision {
     let original = canonical(captured.original);
     if let Err(fault) = guard(local, captured.source, original) {
         return Decision::Refuse(fault);
@@ -103,7 +115,7 @@ pub fn outbound(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, dra
         return to_workload(snapshot, local, captured.source, destination, original);
     }
     match snapshot.service_at(&address, captured.source.namespace()) {
-        Some(service) => to_service(snapshot, local, captured, service, original, draw),
+        Some(service) => to_service(snapshot, local, captured, service, original, seen, draw),
         None => passthrough(local, original),
     }
 }
@@ -153,6 +165,7 @@ fn to_service(
     captured: &Captured<'_>,
     service: &Arc<Service>,
     original: SocketAddr,
+    seen: &Seen<'_>,
     draw: u64,
 ) -> Decision {
     if service.has_waypoint() {
@@ -161,7 +174,7 @@ fn to_service(
     if service.load_balancer.as_ref().is_some_and(|balancer| balancer.mode == Mode::Passthrough) {
         return passthrough(local, original);
     }
-    let chosen = match endpoint::choose(snapshot, local, captured, service, original.port(), draw) {
+    let chosen = match endpoint::choose(snapshot, local, captured, service, original.port(), seen, draw) {
         Ok(chosen) => chosen,
         Err(fault) => return Decision::Refuse(fault),
     };
