@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use culvert_core::compliance::Compliance;
 use culvert_core::limit::Limits;
 
 use crate::failure::Failure;
 use crate::runtime::Runtime;
+use crate::settings;
+use culvert_linux::socket::SocketSettings;
 
 mod bench;
 mod limit;
+mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
 pub use limit::LimitSetting;
+pub use socket::SocketArgs;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.
@@ -46,7 +51,7 @@ struct CommandLine {
 pub enum Command {
     /// Run the node proxy for one workload, or for several pods
     #[command(long_about = NODE_HELP, after_long_help = node_examples())]
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Capture a pod's traffic for the node, or stop to
     #[command(subcommand)]
     Redirect(RedirectCommand),
@@ -97,7 +102,14 @@ Examples:
       --forward 127.0.0.1:9000=10.0.0.7:80";
 
 fn node_examples() -> String {
-    format!("{NODE_EXAMPLES}\n\n{}", limit::table())
+    format!("{NODE_EXAMPLES}\n\n{}\n\n{}", limit::table(), settings::environment::help())
+}
+
+/// `culvert node` as a command of its own: what its settings are called.
+#[derive(Debug, Parser)]
+pub(crate) struct NodeCommand {
+    #[command(flatten)]
+    _node: NodeArgs,
 }
 
 /// Arguments of `culvert node`.
@@ -133,7 +145,7 @@ pub struct NodeArgs {
     #[arg(long = "forward", value_name = "LISTEN=TARGET")]
     pub forwards: Vec<Forward>,
     /// Whether applications see the client's address: where permitted, always, or never
-    #[arg(long, value_enum, default_value_t = OriginalSource::BestEffort, env = "ENABLE_ORIG_SRC", value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t = OriginalSource::BestEffort, value_name = "WHEN")]
     pub original_source: OriginalSource,
     /// Send traffic between two pods of this node through a tunnel, too
     #[arg(long)]
@@ -141,9 +153,31 @@ pub struct NodeArgs {
     /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
     #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]
     pub compat: Compatibility,
+    /// Which cryptography is permitted: all that the module has, only key exchange that withstands quantum computers, or
+    /// only what FIPS 140-3 approves
+    #[arg(long, value_enum, default_value_t = CompliancePolicy::Standard, value_name = "POLICY")]
+    pub compliance_policy: CompliancePolicy,
+    /// A YAML file whose keys are these flags; flags and environment variables win over it
+    #[arg(long, value_name = "FILE", env = "CULVERT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How long connections may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s")]
+    pub grace: Duration,
+    /// Answer a CONNECT without saying what the workload is
+    #[arg(long)]
+    pub no_response_baggage: bool,
+    /// The network of this node
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub network: String,
+    /// How its connections are set up
+    #[command(flatten)]
+    pub sockets: SocketArgs,
     /// Change a limit (repeatable; the long --help lists them)
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<LimitSetting>,
+    /// Variables of the environment that change nothing, each with the reason.
+    #[arg(skip)]
+    pub without_effect: Vec<(String, &'static str)>,
 }
 
 /// Whether applications see the client's address (`ENABLE_ORIG_SRC`, node.md row 14).
@@ -168,6 +202,29 @@ pub enum Compatibility {
     Culvert,
     /// Skip them.
     Istio,
+}
+
+/// The rule that a node's cryptography keeps (`COMPLIANCE_POLICY`, node.md row 24).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompliancePolicy {
+    /// Everything; X25519MLKEM768 first.
+    #[default]
+    Standard,
+    /// Only X25519MLKEM768.
+    Pqc,
+    /// Only what FIPS 140-3 approves, from a validated module.
+    #[value(name = "fips-140-3")]
+    Fips140_3,
+}
+
+impl From<CompliancePolicy> for Compliance {
+    fn from(policy: CompliancePolicy) -> Compliance {
+        match policy {
+            CompliancePolicy::Standard => Compliance::Standard,
+            CompliancePolicy::Pqc => Compliance::Pqc,
+            CompliancePolicy::Fips140_3 => Compliance::Fips140_3,
+        }
+    }
 }
 
 /// Whom a node serves.
@@ -207,10 +264,24 @@ pub struct NodeSettings {
     pub same_node: bool,
     /// How missing policies are taken.
     pub compat: Compatibility,
+    /// What its cryptography is restricted to.
+    pub compliance: Compliance,
     /// Every bound.
     pub limits: Limits,
     /// Where tunnels are taken.
     pub hbone_port: u16,
+    /// How long connections may go on after SIGTERM.
+    pub grace: Duration,
+    /// Whether answers to CONNECT say what the workload is.
+    pub response_baggage: bool,
+    /// The network of this node.
+    pub network: String,
+    /// How connections are set up; the mark is `packet_mark` where the process may set one.
+    pub sockets: SocketSettings,
+    /// The mark of the node's own packets.
+    pub packet_mark: u32,
+    /// Whether listeners take IPv6, too.
+    pub ipv6: bool,
 }
 
 impl NodeArgs {
@@ -246,8 +317,15 @@ impl NodeArgs {
             original_source: self.original_source,
             same_node: !self.no_same_node,
             compat: self.compat,
+            compliance: self.compliance_policy.into(),
             limits,
             hbone_port: self.hbone_port,
+            grace: self.grace,
+            response_baggage: !self.no_response_baggage,
+            network: self.network,
+            sockets: self.sockets.settings(),
+            packet_mark: self.sockets.packet_mark,
+            ipv6: !self.sockets.no_ipv6,
         })
     }
 }
@@ -397,6 +475,33 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Fa
     })
 }
 
+/// As [`parse`], with what the environment, and the file that `--config` names, say of `culvert node`.
+///
+/// # Errors
+/// As [`parse`]; what was not typed is named by its variable or its key.
+pub fn parse_in(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &[(String, String)],
+) -> Result<Parsed, Failure> {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    let asks_for_help = typed.iter().any(|word| word == "--help" || word == "-h");
+    if typed.get(1).is_none_or(|command| command != "node") || asks_for_help {
+        return parse(typed);
+    }
+    let completed = settings::complete(typed, environment, |path| std::fs::read_to_string(path))?;
+    let mut line = matched::<CommandLine>(completed.arguments().iter().cloned()).map_err(|error| {
+        let failure = usage(&error.to_string());
+        match completed.culprit(&error) {
+            Some(culprit) => failure.context(&culprit),
+            None => failure,
+        }
+    })?;
+    if let Command::Node(node) = &mut line.command {
+        node.without_effect = completed.without_effect;
+    }
+    Ok(Parsed::Command(Box::new(line.command)))
+}
+
 /// A command line of one of Culvert's programs.
 #[derive(Debug)]
 pub enum Line<L> {
@@ -413,13 +518,8 @@ pub enum Line<L> {
 pub fn read<L: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Line<L>, Failure> {
-    let command = L::command();
-    let name = command.get_name().to_owned();
-    let matched = command
-        .term_width(terminal_width())
-        .try_get_matches_from(arguments)
-        .and_then(|matches| L::from_arg_matches(&matches));
-    match matched {
+    let name = L::command().get_name().to_owned();
+    match matched::<L>(arguments) {
         Ok(line) => Ok(Line::Read(line)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Line::Text(error.to_string())),
@@ -429,6 +529,13 @@ pub fn read<L: CommandFactory + FromArgMatches>(
             _ => Err(usage(&error.to_string())),
         },
     }
+}
+
+fn matched<L: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<L, clap::Error> {
+    let matches = L::command().term_width(terminal_width()).try_get_matches_from(arguments)?;
+    L::from_arg_matches(&matches)
 }
 
 /// The width that help is wrapped to, in columns.

@@ -3,14 +3,14 @@
 mod log;
 mod source;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_linux::netns::Netns;
@@ -18,21 +18,19 @@ use culvert_linux::node::{
     CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
 };
 use culvert_linux::redirect;
-use culvert_linux::socket::EXEMPT_MARK;
+use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
 use crate::allocator;
 use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
 use crate::credentials::{CredentialDirectory, DevelopmentCa};
+use crate::cryptography;
 use crate::failure::Failure;
 use crate::mesh_file;
 use crate::signal;
 use crate::watch::{Change, watch};
 
 pub(crate) use source::FromCa;
-
-/// How long connections may go on after SIGTERM (node.md row 99).
-const GRACE: Duration = Duration::from_secs(5);
 
 enum Happened {
     Stop,
@@ -41,6 +39,7 @@ enum Happened {
 
 /// Runs a node until it has drained.
 pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
+    let without_effect = args.without_effect.clone();
     let settings = args.settings()?;
     allocator::keep_buffers();
     let (events, happened) = mpsc::channel();
@@ -58,6 +57,9 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
             .hint("--mesh names a YAML file with workloads, policies and services")
     })?;
     let snapshot = Arc::new(mesh_file::parse(&settings.mesh, &content)?);
+    for (variable, why) in without_effect {
+        log::line(&serde_json::json!({"event": "setting without effect", "variable": variable, "why": why}));
+    }
     let node = start(&settings, &snapshot)?;
     for address in node.hbone_addresses() {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
@@ -66,8 +68,8 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     while let Ok(Happened::Mesh(change)) = happened.recv() {
         reload(&node, &settings.mesh, change);
     }
-    log::line(&serde_json::json!({"event": "draining", "seconds": GRACE.as_secs()}));
-    node.drain(GRACE);
+    log::line(&serde_json::json!({"event": "draining", "seconds": settings.grace.as_secs()}));
+    node.drain(settings.grace);
     node.join();
     log::line(&serde_json::json!({"event": "drained"}));
     Ok(())
@@ -101,6 +103,9 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
     };
     for pod in &mut pods {
         pod.ports.hbone = settings.hbone_port;
+        if !settings.ipv6 && pod.address.is_none() {
+            pod.address = Some(Ipv4Addr::UNSPECIFIED.into());
+        }
     }
     let workers = match settings.workers {
         Some(workers) => workers.get(),
@@ -115,6 +120,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         local: Local {
             own_ports: Local::default().own_ports.into_iter().chain([settings.hbone_port]).collect(),
             same_node: settings.same_node,
+            network: settings.network.as_str().into(),
             ..Local::default()
         },
         compat: match settings.compat {
@@ -122,9 +128,11 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
-        mark: may_mark().then_some(EXEMPT_MARK),
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
+        response_baggage: settings.response_baggage,
+        sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
+        crypto: cryptography::provider(settings.compliance)?,
         credentials: key_source(&settings.keys)?,
+        trust: Trust::default(),
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(

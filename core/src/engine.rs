@@ -15,6 +15,7 @@ mod relay;
 mod settings;
 mod sockets;
 mod timers;
+mod trust;
 mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,6 +28,7 @@ use local::Pod;
 pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
+use trust::Trusted;
 use tunnels::{PoolKey, TunnelEntry, TunnelId};
 
 use crate::balance::Observed;
@@ -62,6 +64,7 @@ pub struct Engine<L: Lies = Honest> {
     tls: TlsContext,
     wall: WallCell,
     credentials: Credentials,
+    trusted: Trusted,
 
     sockets: Slots<SocketId, SocketEntry>,
     flows: Slots<FlowId, Flow>,
@@ -125,6 +128,7 @@ impl<L: Lies> Engine<L> {
             pods: BTreeMap::new(),
             pod_of_uid: BTreeMap::new(),
             credentials: Credentials::default(),
+            trusted: Trusted::default(),
             sockets: Slots::new(),
             flows: Slots::new(),
             tunnels: Slots::new(),
@@ -174,6 +178,7 @@ impl<L: Lies> Engine<L> {
             Input::Moved { from, to, len } => self.sockets_moved(now, from, to, len),
             Input::Parted { a, b } => self.sockets_parted(a, b),
             Input::Credential { id, outcome } => self.credential_arrived(now, id, outcome),
+            Input::Trust(trust) => self.trust_changed(now, trust),
             Input::Apply { snapshot, changed } => self.apply(now, snapshot, &changed),
             Input::Drain { until } => self.drain(now, until),
             Input::Tick => {}

@@ -231,10 +231,36 @@ bugs! {
     ValidityIgnored: "S9", CoreTest("identity::svid::tests::validity_is_judged_at_the_time_given");
     /// A leaf that may sign certificates is taken.
     SigningLeafTaken: "S9", CoreTest("identity::leaf::tests::leaf_constraints_are_checked");
+    /// Lists of what was revoked are not looked at in handshakes.
+    ListsIgnored: "C6", CoreTest("identity::revocation::tests::what_is_on_a_list_is_refused_and_what_is_not_is_taken");
+    /// Of a chain only the leaf is looked up in the lists of what was revoked.
+    LeavesOnly: "row 82", CoreTest("identity::revocation::tests::the_whole_chain_is_looked_up");
+    /// Live tunnels go on whoever is trusted no longer.
+    LiveSessionsKeepTrust: "C5", WorldTest("trust::streams_of_a_revoked_peer_end_at_once_at_either_end_and_others_go_on");
+    /// A handshake goes by whom was trusted when it began.
+    HandshakesKeepTrust: "C6", WorldTest("trust::a_list_that_comes_during_a_handshake_counts");
+    /// The tunnel of a revoked peer may send its last bytes.
+    RevokedDrains: "L4", WorldTest("trust::streams_of_a_revoked_peer_end_at_once_at_either_end_and_others_go_on");
+    /// Fetches of credentials are not counted.
+    FetchesUnbounded: "row 79", CoreTest("identity::rotation::tests::eight_are_fetched_at_a_time_and_the_most_wanted_first");
+    /// A clock that jumps forward has everything fetched at once.
+    StormAfterJump: "C3", CoreTest("identity::rotation::tests::a_jump_past_the_end_renews_all_soon_but_not_at_once");
+    /// A source that fails is asked again at one pace for ever.
+    BackoffNotDoubled: "C1", CoreTest("identity::rotation::tests::failures_double_the_wait_to_its_bound");
+    /// A connection that waits for a credential waits out the back-off.
+    BackoffUnbroken: "row 79", CoreTest("identity::rotation::tests::a_connection_that_waits_breaks_the_back_off_and_a_workload_that_warms_up_does_not");
+    /// A certificate is renewed when it ends, not at half of its life.
+    RenewedAtExpiry: "L5", CoreTest("identity::rotation::tests::renewed_at_half_of_its_life_or_up_to_a_tenth_sooner");
+    /// A credential that could not be renewed is dropped though it is valid.
+    FailureDropsCredential: "C1", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// A credential that is over is handed out.
+    RotationServesExpired: "S9", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// Keys outlive the last workload of their identity.
+    KeysKept: "row 80", CoreTest("identity::rotation::tests::keys_go_with_the_last_workload_and_late_answers_bring_none_back");
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
-    WaypointPassed: "S19", CoreTest("capture::outbound::tests::every_kind_of_destination_goes_its_way");
+    WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
     /// A CONNECT may ask for any address.
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.

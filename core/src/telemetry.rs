@@ -157,7 +157,7 @@ pub struct Connection {
     pub destination: SocketAddr,
     /// The proxy at the other end of the tunnel, where there is one.
     pub hbone: Option<SocketAddr>,
-    /// The endpoint that it was resolved to, where that was decided.
+    /// The endpoint that it was resolved to; through a waypoint, which decides that, what the waypoint is asked for.
     pub target: Option<SocketAddr>,
     /// The verified identity of the source.
     pub source_identity: Option<SpiffeId>,

@@ -206,7 +206,9 @@ impl Driver {
                         let _best_effort = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
                     }
                 }
-                Output::NeedCredential(id) => {
+                // Files are read when they are asked for; nothing is kept, so nothing is dropped.
+                Output::DropCredential(_) => {}
+                Output::NeedCredential { id, .. } => {
                     let outcome = self.read_credential(&id, now.wall);
                     let outcome =
                         outcome.map_err(|error| IdentityFault::Unavailable(error.to_string().into()));

@@ -24,7 +24,7 @@ use std::task::Waker;
 
 use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
-use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
 
@@ -33,6 +33,7 @@ use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
 use crate::node::{OnEvent, OriginalSource};
+use crate::socket::SocketSettings;
 use accept::ListenerEntry;
 use joined::Joints;
 use linger::Lingering;
@@ -56,7 +57,11 @@ pub(crate) enum Command {
     Credential {
         id: SpiffeId,
         outcome: Result<Arc<Credential>, IdentityFault>,
-        in_force: Option<std_mpsc::Sender<()>>,
+        in_force: Vec<std_mpsc::Sender<()>>,
+    },
+    Trust {
+        trust: Trust,
+        in_force: std_mpsc::Sender<()>,
     },
     Drain {
         until: Time,
@@ -149,10 +154,11 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) engine: Config,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) trust: Trust,
     pub(crate) clock: Clock,
     /// Shared by the workers; each has descriptors of its own.
     pub(crate) pods: Arc<[PodSockets]>,
-    pub(crate) mark: Option<u32>,
+    pub(crate) sockets: SocketSettings,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
     pub(crate) on_event: OnEvent,
@@ -185,7 +191,7 @@ pub struct Driver<R: Runtime> {
     standing: Standing,
     sleeper: Arc<Sleeper>,
     pods: Vec<PodSockets>,
-    mark: Option<u32>,
+    sockets: SocketSettings,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
     on_event: OnEvent,
@@ -210,7 +216,7 @@ impl<R: Runtime> Driver<R> {
         beginning: Beginning,
         standing: Standing,
     ) -> io::Result<Self> {
-        let Beginning { snapshot, pods, draining } = beginning;
+        let Beginning { snapshot, trust, pods, draining } = beginning;
         let sleeper = standing.sleeper();
         let ready = Arc::new(ReadyQueue::new(sleeper.clone()));
         let now = worker.clock.now();
@@ -222,7 +228,7 @@ impl<R: Runtime> Driver<R> {
             standing,
             sleeper,
             pods,
-            mark: worker.mark,
+            sockets: worker.sockets,
             original_source: worker.original_source,
             requests: worker.requests.clone(),
             on_event: worker.on_event.clone(),
@@ -236,6 +242,8 @@ impl<R: Runtime> Driver<R> {
             until: draining,
             drained: false,
         };
+        // Before anybody is talked to.
+        driver.engine.handle_input(now, Input::Trust(trust));
         for pod in &driver.pods {
             let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
             let added = Input::PodAdded { pod: pod.id, workload, consumer };
@@ -290,6 +298,10 @@ impl<R: Runtime> Driver<R> {
                 }
                 Command::Credential { id, outcome, in_force } => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
+                    drop(in_force);
+                }
+                Command::Trust { trust, in_force } => {
+                    self.engine.handle_input(now, Input::Trust(trust));
                     drop(in_force);
                 }
                 Command::Drain { until } => {

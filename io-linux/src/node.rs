@@ -14,6 +14,7 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
+use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::{Changed, Delta, Snapshot};
 use culvert_core::policy::Compat;
@@ -25,9 +26,9 @@ use crate::clock::Clock;
 use crate::consumer::{self, Backlog, Connection};
 use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
 use crate::netns::Netns;
-use crate::socket::{ListenOptions, Transparent, listen};
+use crate::socket::{ListenOptions, SocketSettings, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
-use credentials::{Request, Service};
+use credentials::{Request, Service, Source};
 pub use directory::{CredentialDirectory, DirectoryError};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
@@ -144,15 +145,19 @@ pub struct NodeConfig {
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
     pub join: bool,
-    /// The mark of the proxy's own sockets, which the redirect exempts (node.md row 16).
-    pub mark: Option<u32>,
+    /// Whether the answer to a CONNECT says what the workload is (`ENABLE_RESPONSE_BAGGAGE`, node.md row 36).
+    pub response_baggage: bool,
+    /// How its own connections are set up: mark, keepalive.
+    pub sockets: SocketSettings,
     /// Algorithms and randomness of TLS.
     pub crypto: Arc<CryptoProvider>,
     /// Where credentials come from.
     pub credentials: Box<dyn CredentialSource>,
+    /// Whom to trust beside what credentials say, and what was revoked, to begin with.
+    pub trust: Trust,
     /// Told of every event, on a worker's thread: it must not block.
     pub on_event: OnEvent,
-    /// Told why a credential cannot be had.
+    /// Told why a credential cannot be had, on the thread that keeps them: it must not block.
     pub on_credential_fault: OnCredentialFault,
 }
 
@@ -172,9 +177,11 @@ impl NodeConfig {
             original_source: OriginalSource::Never,
             bind_pod_address: false,
             join: true,
-            mark: None,
+            response_baggage: true,
+            sockets: SocketSettings::default(),
             crypto: Arc::new(crypto),
             credentials: Box::new(credentials),
+            trust: Trust::default(),
             on_event: Arc::new(|_, _| ()),
             on_credential_fault: Arc::new(|_, _| ()),
         }
@@ -267,14 +274,16 @@ impl Node {
                 keep_source: config.original_source != OriginalSource::Never,
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
+                response_baggage: config.response_baggage,
             };
             let worker = Worker {
                 number,
                 engine,
                 snapshot: snapshot.clone(),
+                trust: config.trust.clone(),
                 clock,
                 pods: pods.clone(),
-                mark: config.mark,
+                sockets: config.sockets,
                 original_source: config.original_source,
                 requests: requests.clone(),
                 on_event: config.on_event.clone(),
@@ -292,13 +301,9 @@ impl Node {
         for _ in &node.workers {
             beginnings.recv().unwrap_or(Ok(())).map_err(NodeError::Worker)?;
         }
-        let service = Service {
-            source: config.credentials,
-            crypto: config.crypto,
-            clock,
-            workers: node.workers.clone(),
-            on_fault: config.on_credential_fault,
-        };
+        let source =
+            Source { source: config.credentials.into(), crypto: config.crypto, clock, answers: requests };
+        let service = Service::new(source, &seed, node.workers.clone(), config.on_credential_fault);
         let thread = std::thread::Builder::new()
             .name("culvert-ca".to_owned())
             .spawn(move || service.run(&credential_requests))
@@ -361,6 +366,17 @@ impl Node {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
             worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
+    }
+
+    /// Replaces whom the node trusts. Live tunnels are judged by it: those of peers that it does not cover end at once. Credentials
+    /// that were refused before are looked at again.
+    pub fn trust(&self, trust: Trust) -> Applying {
+        let (in_force, taken_in) = std_mpsc::channel();
+        for worker in &self.workers {
+            worker.send(Command::Trust { trust: trust.clone(), in_force: in_force.clone() });
+        }
+        let _gone = self.credentials.send(Request::Again);
         Applying(taken_in)
     }
 

@@ -27,6 +27,7 @@ mod restart;
 mod route;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upheaval;
 
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ pub use node::{Issuing, Joining, NodeId};
 pub use paper::Wrong;
 pub use payload::fill as fill_payload;
 pub use recording::{Outcome, Polling, Recording, Step};
+pub use trust::Roots;
 pub use upheaval::Hostile;
 
 use crate::certificate::Authority;
@@ -91,6 +93,7 @@ pub struct World {
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
+    trusts: trust::Trusts,
     upheavals: upheaval::Upheavals,
     control: control::Control,
     /// Which of the scenarios' vocabulary the world itself has seen.
@@ -132,6 +135,7 @@ impl World {
             authority: authority.expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
+            trusts: trust::Trusts::default(),
             upheavals: upheaval::Upheavals::default(),
             replays: cryptography.exact,
             seed,
@@ -193,6 +197,7 @@ impl World {
             keep_source: true,
             bind_pod_address: false,
             join: true,
+            response_baggage: true,
         }
     }
 

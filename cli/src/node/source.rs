@@ -11,7 +11,7 @@ use crate::credentials::DevelopmentCa;
 pub(crate) struct FromCa(pub(crate) Arc<DevelopmentCa>);
 
 impl CredentialSource for FromCa {
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+    fn fetch(&self, id: &SpiffeId) -> Result<Material, String> {
         self.0.fetch(id).map_err(|error| error.to_string())
     }
 }

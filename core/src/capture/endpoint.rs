@@ -53,13 +53,14 @@ fn admit(local: &Local, service: &Service, service_port: u16, class: &Class) -> 
         return Ok(false);
     }
     let Some(port) = class.target(service_port) else { return Ok(false) };
+    if class.network != local.network {
+        // Its own address means nothing here.
+        return if class.gateway { Ok(true) } else { Err(RouteFault::NoGateway) };
+    }
     let (v4, v6) = families(service);
     let has_address = (class.v4 && v4) || (class.v6 && v6);
     if !has_address && !class.named {
         return Ok(false);
-    }
-    if class.network != local.network {
-        return Err(RouteFault::GatewayUnsupported);
     }
     if local.is_own_port(port) {
         return Err(RouteFault::OwnPort);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::fault::IoFault;
 use crate::hbone::connect::Authority;
-use crate::identity::{Credential, IdentityFault, SpiffeId};
+use crate::identity::rotation::Demand;
+use crate::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use crate::mesh::{Changed, Snapshot};
 use crate::slots::{Key, key};
 use crate::telemetry::Event;
@@ -156,6 +157,8 @@ pub enum Input {
         /// The credential, or why there is none.
         outcome: Result<Arc<Credential>, IdentityFault>,
     },
+    /// Whom to trust from here on, in place of whom was trusted before; live tunnels are judged by it at once.
+    Trust(Trust),
     /// New facts; they replace the old ones as a whole.
     Apply {
         /// The facts.
@@ -220,8 +223,16 @@ pub enum Output {
         /// The address and port of the pod that this means: what would be dialled if the application were not here.
         address: SocketAddr,
     },
-    /// Fetch a credential; answered by [`Input::Credential`].
-    NeedCredential(SpiffeId),
+    /// Fetch a credential; answered by [`Input::Credential`], and again with every newer one. Asked again where it became
+    /// more urgent.
+    NeedCredential {
+        /// Whose.
+        id: SpiffeId,
+        /// Whether a connection waits for it, or may soon.
+        demand: Demand,
+    },
+    /// The last workload of this identity is gone: its keys are dropped (node.md row 80).
+    DropCredential(SpiffeId),
     /// Send FIN: every byte before it was written (or moved).
     Finish {
         /// The socket.

@@ -43,10 +43,13 @@ impl<L: Lies> Engine<L> {
         }
     }
 
-    /// The service that a flow addressed, and the endpoint that was chosen of it.
+    /// The service that a flow addressed, and the endpoint that was chosen of it; a waypoint that stands before it is none.
     fn chosen(&self, id: FlowId) -> Option<(ServiceKey, Uid)> {
         let flow = self.flows.get(id).filter(|flow| flow.kind == Kind::Outbound)?;
-        Some((flow.connection.service.as_ref()?.key.clone(), flow.endpoint.clone()?))
+        let connection = &flow.connection;
+        let key = &connection.service.as_ref()?.key;
+        connection.destination_workload.as_ref()?.service_ports(key)?;
+        Some((key.clone(), flow.endpoint.clone()?))
     }
 
     /// A flow has reached its endpoint.

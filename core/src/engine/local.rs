@@ -10,8 +10,9 @@ use super::sockets::User;
 use super::timers::Timer;
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
+use crate::identity::rotation::Demand;
 use crate::lies::Lies;
-use crate::mesh::{Changed, Snapshot, Uid, Workload};
+use crate::mesh::{Changed, Snapshot, TunnelProtocol, Uid, Workload};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
 
@@ -99,9 +100,10 @@ impl<L: Lies> Engine<L> {
         })
     }
 
-    /// Credentials of local workloads are fetched before the first connection needs them (node.md row 80).
+    /// Credentials of local workloads that take tunnels are fetched before the first connection needs them (node.md row 80).
     fn prefetch_credentials(&mut self) {
-        let identity = |uid: &Uid| Some(self.snapshot.workload(uid.as_str())?.identity());
+        let tunnelled = |workload: &&Arc<Workload>| workload.protocol == TunnelProtocol::Hbone;
+        let identity = |uid: &Uid| Some(self.snapshot.workload(uid.as_str()).filter(tunnelled)?.identity());
         let wanted: BTreeSet<SpiffeId> = self
             .pod_of_uid
             .keys()
@@ -110,7 +112,7 @@ impl<L: Lies> Engine<L> {
             .cloned()
             .collect();
         for id in wanted {
-            self.credential(&id);
+            self.credential_for(&id, Demand::WarmUp);
         }
     }
 

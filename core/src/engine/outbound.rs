@@ -163,8 +163,13 @@ impl<L: Lies> Engine<L> {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(source));
             }
+            Decision::Tunnel(to) if to.inner.is_some() => {
+                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoGateway)));
+            }
             Decision::Tunnel(to) => {
-                planted!(PlaintextFallback => return self.connect_far(now, id, pod, to.authority, self.own_source(source)));
+                planted!(PlaintextFallback => if let Authority::Ip(target) = to.authority {
+                    return self.connect_far(now, id, pod, target, self.own_source(source));
+                });
                 self.want_tunnel(now, id, source, *to);
             }
             Decision::Local(to) => self.want_local(now, id, source, &to),
@@ -218,7 +223,10 @@ impl<L: Lies> Engine<L> {
         self.learn(id, |c| {
             c.path = Path::Hbone;
             c.hbone = Some(to.peer);
-            c.target = Some(to.authority);
+            c.target = match to.authority {
+                Authority::Ip(address) => Some(address),
+                Authority::Host { .. } => None,
+            };
             c.destination_workload = Some(to.destination.clone());
             c.service = to.service.clone();
         });

@@ -71,14 +71,16 @@ pub fn cases_of_need(value: Need) -> &'static str {
 }
 pub fn cases_of_route_fault(value: RouteFault) -> &'static str {
     match value {
-        RouteFault::GatewayUnsupported => "GatewayUnsupported",
         RouteFault::NoAddress => "NoAddress",
+        RouteFault::NoGateway => "NoGateway",
         RouteFault::NoHealthyEndpoint => "NoHealthyEndpoint",
+        RouteFault::NoIdentity => "NoIdentity",
         RouteFault::NoServicePort => "NoServicePort",
+        RouteFault::NoWaypoint => "NoWaypoint",
+        RouteFault::NotByService => "NotByService",
         RouteFault::OwnPort => "OwnPort",
         RouteFault::SelfCall => "SelfCall",
         RouteFault::Unroutable => "Unroutable",
-        RouteFault::WaypointUnsupported => "WaypointUnsupported",
     }
 }
 const _: fn(RouteFault) -> &'static str = RouteFault::label;
@@ -117,7 +119,7 @@ pub fn fields_of_resolved(value: Resolved) -> (Arc<str>, Vec<IpAddr>) {
 }
 pub fn fields_of_tunnel_to(
     value: TunnelTo,
-) -> (SocketAddr, SocketAddr, Vec<SpiffeId>, Arc<Workload>, Option<Arc<Service>>) {
-    let TunnelTo { peer, authority, expected, destination, service } = value;
-    (peer, authority, expected, destination, service)
+) -> (SocketAddr, Authority, Vec<SpiffeId>, Arc<Workload>, Option<Arc<Service>>, Option<Vec<SpiffeId>>) {
+    let TunnelTo { peer, authority, expected, destination, service, inner } = value;
+    (peer, authority, expected, destination, service, inner)
 }

@@ -9,6 +9,8 @@ use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::Credential;
 use culvert_core::identity::IdentityFault;
 use culvert_core::identity::SpiffeId;
+use culvert_core::identity::Trust;
+use culvert_core::identity::rotation::Demand;
 use culvert_core::mesh::Changed;
 use culvert_core::mesh::Snapshot;
 use culvert_core::telemetry::Event;
@@ -78,6 +80,10 @@ pub fn cases_of_input(value: Input) -> &'static str {
             let _: Result<Arc<Credential>, IdentityFault> = outcome;
             "Credential"
         }
+        Input::Trust(f0) => {
+            let _: Trust = f0;
+            "Trust"
+        }
         Input::Apply { snapshot, changed } => {
             let _: Arc<Snapshot> = snapshot;
             let _: Arc<Changed> = changed;
@@ -126,9 +132,14 @@ pub fn cases_of_output(value: Output) -> &'static str {
             let _: SocketAddr = address;
             "Deliver"
         }
-        Output::NeedCredential(f0) => {
-            let _: SpiffeId = f0;
+        Output::NeedCredential { id, demand } => {
+            let _: SpiffeId = id;
+            let _: Demand = demand;
             "NeedCredential"
+        }
+        Output::DropCredential(f0) => {
+            let _: SpiffeId = f0;
+            "DropCredential"
         }
         Output::Finish { socket } => {
             let _: SocketId = socket;

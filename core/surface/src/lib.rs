@@ -9,6 +9,7 @@
 
 pub mod balance;
 pub mod capture;
+pub mod compliance;
 pub mod engine;
 pub mod engine_boundary;
 pub mod engine_pump;
@@ -16,6 +17,7 @@ pub mod fault;
 pub mod fault_reset_code;
 pub mod hbone_connect;
 pub mod identity;
+pub mod identity_rotation;
 pub mod limit;
 pub mod mesh;
 pub mod policy;

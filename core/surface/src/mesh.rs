@@ -210,6 +210,7 @@ const _: fn(&mut Changed, Changed) = Changed::merge;
 pub type CidrIs = Cidr;
 const _: fn(IpAddr, u8) -> Result<Cidr, AddressError> = Cidr::new;
 const _: fn(&Cidr, IpAddr) -> bool = Cidr::contains;
+const _: fn(&Cidr) -> std::net::IpAddr = Cidr::first;
 const _: fn(&Cidr) -> u8 = Cidr::prefix_bits;
 pub type DeltaIs = Delta;
 const _: fn() -> Delta = Delta::new;
@@ -617,4 +618,7 @@ pub fn policies_for<'a>(
 
 pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &'a PolicyKey) -> impl Iterator<Item = &'a Uid> {
     Snapshot::workloads_naming(snapshot, key)
+}
+pub fn waypoints(service: &Service) -> impl Iterator<Item = &GatewayAddress> {
+    Service::waypoints(service)
 }

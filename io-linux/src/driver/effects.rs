@@ -57,8 +57,11 @@ impl<R: Runtime> Driver<R> {
                     }
                 }
                 Output::Join { a, b } => self.join(now, a, b),
-                Output::NeedCredential(id) => {
-                    let _gone = self.requests.send(Request::Need { id, worker: self.number });
+                Output::NeedCredential { id, demand } => {
+                    let _gone = self.requests.send(Request::Need { id, demand, worker: self.number });
+                }
+                Output::DropCredential(id) => {
+                    let _gone = self.requests.send(Request::Drop { id, worker: self.number });
                 }
                 Output::Finish { socket } => {
                     if let Some(entry) = self.table.get(socket) {
@@ -102,7 +105,9 @@ impl<R: Runtime> Driver<R> {
             None => None,
         };
         let options = |source: Option<IpAddr>| DialOptions {
-            mark: self.mark,
+            mark: self.sockets.mark,
+            keepalive: self.sockets.keepalive,
+            user_timeout: self.sockets.user_timeout,
             source,
             transparent: source.is_some_and(|ip| !ip.is_loopback()),
             ..DialOptions::default()

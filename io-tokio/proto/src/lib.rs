@@ -2,6 +2,13 @@
 //!
 //! Field numbers and meanings are those of Istio's workload, authorization and certificate services and of the delta
 //! discovery service of xDS v3. With the feature `grpc`, the services' clients and servers are here too.
+//!
+//! [`decode`] makes core's facts of what a control plane sends; [`encode`] is the way back. What cannot be decoded has a typed
+//! reason, and is never taken for less than it says.
+
+pub mod decode;
+pub mod delta;
+pub mod encode;
 
 macro_rules! generated {
     ($package:literal) => {

@@ -32,7 +32,8 @@ impl Digest {
             }
             Output::Interest { socket, interest } => (socket, interest).hash(self),
             Output::Join { a, b } => (a, b).hash(self),
-            Output::NeedCredential(id) => id.hash(self),
+            Output::NeedCredential { id, demand } => (id, demand).hash(self),
+            Output::DropCredential(id) => id.hash(self),
             Output::Finish { socket } => socket.hash(self),
             Output::Close { socket, mode } => (socket, mode).hash(self),
             Output::Report(event) => self.event(event),

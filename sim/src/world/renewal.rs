@@ -45,6 +45,8 @@ pub(super) struct Renewals {
     backdate: Duration,
     /// The ends of what each node was issued last.
     ends: BTreeMap<(NodeId, SpiffeId), WallTime>,
+    /// What the authority is asked for and has not answered.
+    asked: BTreeSet<(NodeId, SpiffeId)>,
     /// When each is asked for next.
     planned: BTreeMap<(NodeId, SpiffeId), Time>,
     /// Who asked for a newer one in vain.
@@ -69,6 +71,12 @@ impl Renewals {
     /// A node's process is another one, which has no credential yet.
     pub(super) fn begin_anew(&mut self, node: NodeId) {
         self.ends.retain(|(holder, _), _| *holder != node);
+        self.asked.retain(|(holder, _)| *holder != node);
+    }
+
+    /// Others may have to refuse a node's certificates from here on, or it those of others.
+    pub(super) fn distrust(&mut self, node: NodeId) {
+        self.unsound.insert(node);
     }
 
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
@@ -96,15 +104,23 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, node: NodeId, id: SpiffeId) {
+        if !self.renewals.asked.insert((node, id.clone())) {
+            // It became more urgent while the authority is on it.
+            return;
+        }
         let delay = match self.nodes[node.0].issuing {
             Issuing::After(delay) | Issuing::Refusing(delay) => delay,
             Issuing::Wrong(_) => Duration::from_millis(5),
-            Issuing::Never => return self.plan(node, id, RETRY),
+            Issuing::Never => {
+                self.renewals.asked.remove(&(node, id.clone()));
+                return self.plan(node, id, RETRY);
+            }
         };
         self.net.agenda.put(self.net.now.after(delay), Happening::Credential(node, id));
     }
 
     pub(super) fn authority_answers(&mut self, node: NodeId, id: SpiffeId) {
+        self.renewals.asked.remove(&(node, id.clone()));
         match self.nodes[node.0].issuing {
             Issuing::After(_) => return self.issue(node, id),
             Issuing::Refusing(_) => {
@@ -128,6 +144,7 @@ impl World {
         }
         self.renewals.ends.insert(key, end);
         let credential = self.authority.issue(&id, start, end).expect("validity ends after it begins");
+        self.note_serial(node, &id, credential.chain());
         self.input(node, Input::Credential { id: id.clone(), outcome: Ok(credential) });
         self.plan(node, id, self.lifetime / 2);
     }

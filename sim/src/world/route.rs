@@ -66,7 +66,8 @@ impl World {
                     self.nodes[node.0].in_memory.insert(socket);
                     self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
                 }
-                Output::NeedCredential(id) => self.ask(node, id),
+                Output::NeedCredential { id, .. } => self.ask(node, id),
+                Output::DropCredential(_) => {}
                 Output::Close { socket, mode } => {
                     // Opened and closed in one turn: it was wanted earlier in this list.
                     if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {

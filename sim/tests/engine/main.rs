@@ -18,5 +18,7 @@ mod relay;
 mod restart;
 mod swarm;
 mod sweep;
+mod trust;
 mod tunnel;
+mod waypoint;
 mod window;

@@ -7,7 +7,7 @@ use crate::engine::flow::{End, FlowId, Phase, Side};
 use crate::engine::inbound::baggage_of;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
-use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
+use crate::hbone::connect::{ConnectRequest, Forwarded, TraceParent};
 use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
 use crate::lies::Lies;
 use crate::telemetry::{Event, Reason};
@@ -139,7 +139,7 @@ impl<L: Lies> Engine<L> {
         }
         let Some(flow) = self.flows.get(id) else { return };
         let Some(Decision::Tunnel(to)) = flow.decision.as_deref() else { return };
-        let mut request = ConnectRequest::new(Authority::ip(to.authority));
+        let mut request = ConnectRequest::new(to.authority.clone());
         request.baggage = flow.connection.source_workload.as_ref().map(baggage_of);
         request.forwarded = Some(Forwarded {
             client: Some(flow.origin.peer),
