@@ -115,6 +115,8 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         local: Local {
             own_ports: Local::default().own_ports.into_iter().chain([settings.hbone_port]).collect(),
             same_node: settings.same_node,
+            require_waypoint: settings.require_waypoint,
+            loopback_tunnel: settings.localhost_app_tunnel,
             ..Local::default()
         },
         compat: match settings.compat {

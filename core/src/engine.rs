@@ -112,7 +112,11 @@ impl<L: Lies> Engine<L> {
             lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
             wall,
-            local: config.local.clone(),
+            // Where pods are addresses of one host, its loopback is not the pod's (node.md B12).
+            local: Local {
+                loopback_tunnel: config.local.loopback_tunnel && !config.bind_pod_address,
+                ..config.local.clone()
+            },
             draws: config.seed.child("endpoint-choice").draws(),
             trace_draws: config.seed.child("traceparent").draws(),
             config,

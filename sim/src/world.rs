@@ -80,6 +80,7 @@ pub struct World {
     cryptography: Cryptography,
     limits: Limits,
     same_node: bool,
+    require_waypoint: bool,
     net: Network,
     nodes: Vec<Node>,
     hosts: Vec<Host>,
@@ -138,6 +139,7 @@ impl World {
             cryptography,
             limits,
             same_node: true,
+            require_waypoint: false,
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
@@ -188,7 +190,11 @@ impl World {
             limits: self.limits.clone(),
             crypto: self.cryptography.provider.clone(),
             seed: if life == 0 { seed } else { seed.child(&format!("life {life}")) },
-            local: Local { same_node: self.same_node, ..Local::default() },
+            local: Local {
+                same_node: self.same_node,
+                require_waypoint: self.require_waypoint,
+                ..Local::default()
+            },
             compat: Compat::Culvert,
             keep_source: true,
             bind_pod_address: false,
@@ -199,6 +205,11 @@ impl World {
     /// Two pods of one node have a tunnel between them as any others.
     pub fn without_local_path(&mut self) {
         self.same_node = false;
+    }
+
+    /// What has a waypoint is reached by that waypoint only, at nodes added from here on.
+    pub fn require_waypoints(&mut self) {
+        self.require_waypoint = true;
     }
 
     /// Reads and writes move at most so many bytes at once, a random part of it.

@@ -81,6 +81,9 @@ impl<L: Lies> Engine<L> {
             early_bytes: 0,
             draw: self.draws.next_u64(),
             authority: None,
+            for_another: false,
+            header: None,
+            header_left: 0,
             decision: None,
             judged_at: None,
             held: None,
@@ -282,7 +285,7 @@ impl<L: Lies> Engine<L> {
         source: IpAddr,
         target: SocketAddr,
     ) -> bool {
-        match self.verdict(workload, identity, source, target) {
+        match self.verdict(id, workload, identity, source, target) {
             Verdict::Allow { by } => {
                 self.learn(id, |c| c.policy = by.map(|key| key.to_string()));
                 self.judged_at(id, &workload.uid);
@@ -322,7 +325,9 @@ impl<L: Lies> Engine<L> {
             client = self.tunnels.iter().next().map_or(client, |(_, tunnel)| tunnel.origin.peer)
         );
         if !self.pods.get(&pod).is_some_and(|pod| pod.consumer) {
-            let source = self.kept_source(client.ip(), address.ip());
+            // To its own host's loopback nobody is a stranger (node.md row 14).
+            let is_told = flow.header.is_some();
+            let source = if is_told { None } else { self.kept_source(client.ip(), address.ip()) };
             return self.connect_far(now, id, pod, address, source);
         }
         let target = flow.authority.clone().unwrap_or(Authority::Ip(address));

@@ -139,6 +139,9 @@ impl<L: Lies> Engine<L> {
         planted!(CreditLeaks, len = len / 2);
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.active = now.time;
+        let of_header = if side == Side::Far { len.min(flow.header_left) } else { 0 };
+        flow.header_left -= of_header;
+        let len = len - of_header;
         planted!(ReaderNotWoken => if matches!(flow.end(side.other()), End::Socket(_)) {
             return self.try_finish(now, id, side);
         });
@@ -214,7 +217,8 @@ impl<L: Lies> Engine<L> {
         flow.active = now.time;
         planted!(EarlyCountedTwice => flow.bytes.near += flow.early_bytes as u64);
         let connection = flow.connection.clone();
-        let (early, far) = (std::mem::take(&mut flow.early), flow.far);
+        let (early, far, header) = (std::mem::take(&mut flow.early), flow.far, flow.header.take());
+        flow.header_left = header.as_ref().map_or(0, Bytes::len);
         planted!(
             EarlyBytesReversed,
             early = early.into_iter().rev().collect::<std::collections::VecDeque<_>>()
@@ -225,6 +229,9 @@ impl<L: Lies> Engine<L> {
             whole
         }));
         self.held_bytes = self.held_bytes.saturating_sub(early.len());
+        if let (Some(header), End::Socket(far)) = (header, far) {
+            self.push(far, header);
+        }
         match far {
             End::Socket(far) if !early.is_empty() => self.push(far, early),
             End::Stream(tunnel, stream) if !early.is_empty() => {
