@@ -26,7 +26,7 @@ use local::Pod;
 pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
-use tunnels::{PoolKey, TunnelEntry, TunnelId};
+use tunnels::{PoolKey, TunnelEntry, TunnelId, Waiter};
 
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
@@ -64,7 +64,7 @@ pub struct Engine<L: Lies = Honest> {
     sockets: Slots<SocketId, SocketEntry>,
     flows: Slots<FlowId, Flow>,
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
-    pool: Pool<PoolKey, TunnelId, FlowId>,
+    pool: Pool<PoolKey, TunnelId, Waiter>,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,

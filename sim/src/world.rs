@@ -29,7 +29,7 @@ mod route;
 mod tests;
 mod upheaval;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub struct World {
     limits: Limits,
     same_node: bool,
     require_waypoint: bool,
+    /// The network of a node, where it is another than that without a name.
+    networks: BTreeMap<usize, Arc<str>>,
     net: Network,
     nodes: Vec<Node>,
     hosts: Vec<Host>,
@@ -140,6 +142,7 @@ impl World {
             limits,
             same_node: true,
             require_waypoint: false,
+            networks: BTreeMap::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
@@ -162,6 +165,12 @@ impl World {
 
     /// Adds a node without pods.
     pub fn node(&mut self) -> NodeId {
+        self.add_node(None)
+    }
+
+    /// Adds a node without pods in another network.
+    pub fn node_in(&mut self, network: &str) -> NodeId {
+        self.networks.insert(self.nodes.len(), network.into());
         self.add_node(None)
     }
 
@@ -193,6 +202,7 @@ impl World {
             local: Local {
                 same_node: self.same_node,
                 require_waypoint: self.require_waypoint,
+                network: self.networks.get(&number).cloned().unwrap_or_default(),
                 ..Local::default()
             },
             compat: Compat::Culvert,

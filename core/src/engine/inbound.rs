@@ -9,7 +9,7 @@ use super::Engine;
 use super::boundary::{Listener, Origin};
 use super::flow::{End, FlowId, Kind, Side, Waiting};
 use super::timers::Timer;
-use super::tunnels::TunnelId;
+use super::tunnels::{StreamUser, TunnelId};
 use crate::capture;
 use crate::fault::Fault;
 use crate::hbone::connect::{Authority, Baggage, ConnectRequest, ConnectResponse, RequestFault};
@@ -71,7 +71,7 @@ impl<L: Lies> Engine<L> {
         let origin = Origin { listener: Listener::InboundHbone, ..origin };
         let id = self.new_flow(now, Kind::Tunnelled, origin, origin.local);
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
-            entry.streams.insert(stream, (id, Side::Near));
+            entry.streams.insert(stream, StreamUser::Flow(id, Side::Near));
         }
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Stream(tunnel, stream);

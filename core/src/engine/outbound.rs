@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
 use super::boundary::{CloseMode, Listener, Origin, Output, PodId, SocketId};
@@ -9,7 +10,7 @@ use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
 use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
-use super::tunnels::PoolKey;
+use super::tunnels::{OuterWay, PoolKey, Waiter};
 use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::connect::Authority;
@@ -152,9 +153,6 @@ impl<L: Lies> Engine<L> {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(&source));
             }
-            Decision::Tunnel(to) if to.inner.is_some() => {
-                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoGateway)));
-            }
             Decision::Tunnel(to) => {
                 planted!(PlaintextFallback => if let Authority::Ip(target) = to.authority {
                     return self.connect_far(now, id, pod, target, self.own_source(&source));
@@ -181,13 +179,21 @@ impl<L: Lies> Engine<L> {
         if self.credential(source.identity()).is_none() {
             return self.wait(id, Waiting::Credential);
         }
+        let (expected, outer) = match &to.inner {
+            None => (to.expected.clone(), None),
+            Some(inner) => {
+                let outer = OuterWay { expected: to.expected.clone(), authority: to.authority.clone() };
+                (inner.clone(), Some(Box::new(outer)))
+            }
+        };
         let key = PoolKey {
             pod,
             source: source.identity().clone(),
             source_ip: self.flows.get(id).map_or(to.peer.ip(), |f| f.origin.peer.ip()),
-            expected: to.expected.clone(),
+            expected,
             peer: to.peer,
             destination: to.destination.uid.clone(),
+            outer,
         };
         planted!(
             KeyByHash,
@@ -227,15 +233,17 @@ impl<L: Lies> Engine<L> {
 
     /// Gets in line for a tunnel of this key.
     pub(super) fn acquire(&mut self, now: Now, id: FlowId, key: PoolKey) {
-        match self.pool.acquire(&key, id) {
+        match self.pool.acquire(&key, Waiter::Flow(id)) {
             Acquired::Tunnel(tunnel) => self.open_stream(now, id, tunnel),
             Acquired::Full => self.fail(now, id, Reason::Failed(Fault::Limit(LimitName::Waiters))),
             Acquired::Waiting => {
                 // A dial's deadlines come first, and end all that wait for it. This one is for tunnels that open and never
                 // have room.
                 let limits = &self.config.limits;
-                let dial = limits.tcp_connect + limits.tls_handshake + limits.http2_preface;
-                self.timers.set(Timer::Flow(id), now.time.after(dial + limits.connect_response));
+                let inside = limits.tls_handshake + limits.http2_preface + limits.connect_response;
+                let inside = if key.outer.is_some() { inside } else { Duration::ZERO };
+                let patience = limits.dial() + inside + limits.connect_response;
+                self.timers.set(Timer::Flow(id), now.time.after(patience));
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.phase = Phase::Pooled(Box::new(key.clone()));
                 }

@@ -7,6 +7,7 @@ use super::boundary::{CloseMode, Output, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
 use super::sockets::{Finish, User};
 use super::timers::Timer;
+use super::tunnels::Waiter;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
 use crate::hbone::mux::ResetCause;
 use crate::lies::{Lies, StreamEnd};
@@ -405,7 +406,7 @@ impl<L: Lies> Engine<L> {
         planted!(EarlyMemoryKept, early = early / 2);
         self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
-            self.pool.cancelled(id);
+            self.pool.cancelled(Waiter::Flow(id));
         }
         planted!(SilentEnd => if matches!(flow.phase, Phase::Waiting(_)) {
             return;

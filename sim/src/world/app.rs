@@ -431,6 +431,8 @@ pub enum Serve {
     Script(Script),
     /// The same, with a PROXY protocol header in front of what it gets, which says who speaks to it.
     Told(Script),
+    /// Passes every dial on to another address as it is, as the gateway of a network does.
+    Forward(SocketAddr),
     /// Never answers a dial.
     Silent,
 }

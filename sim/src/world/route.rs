@@ -97,8 +97,13 @@ impl World {
         let Some(wire) = self.net.syn(id) else { return };
         let (via, target, from, peer) =
             (wire.via, wire.target, wire.end(Side::Dialler).host, wire.end(Side::Dialler).address);
-        match self.listening(via, from, peer, target) {
-            Listening::App(Serve::Silent) => {}
+        let listening = match self.listening(via, from, peer, target) {
+            // As if it had been dialled there, by the same client.
+            Listening::App(Serve::Forward(to)) => self.listening(Via::Proxy, target.ip(), peer, to),
+            listening => listening,
+        };
+        match listening {
+            Listening::App(Serve::Forward(_) | Serve::Silent) => {}
             Listening::App(Serve::Script(script)) => self.accept_app(id, target, script, false),
             Listening::App(Serve::Told(script)) => self.accept_app(id, target, script, true),
             Listening::Nothing => self.net.answer(id, Err(IoFault::Refused)),
