@@ -40,6 +40,8 @@ pub struct NodeSetup {
     pub runtime: Runtime,
     /// Where credentials come from.
     pub certificates: Certificates,
+    /// Whether what has a waypoint refuses all others.
+    pub require_waypoint: bool,
     /// A connection that is opened to this destination panics the worker that says so.
     pub deadly: Option<SocketAddr>,
 }
@@ -56,6 +58,7 @@ impl NodeSetup {
             workers: 1,
             runtime: Runtime::of_tests(),
             certificates: certificates.clone(),
+            require_waypoint: false,
             deadly: None,
         }
     }
@@ -127,7 +130,7 @@ impl NodeSetup {
             pods,
             workers: self.workers,
             limits: self.limits.clone(),
-            local: Local::default(),
+            local: Local { require_waypoint: self.require_waypoint, ..Local::default() },
             compat: Compat::Culvert,
             original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
             bind_pod_address: !redirected,
