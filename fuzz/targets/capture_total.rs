@@ -125,7 +125,9 @@ fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captu
         }
     };
     let is_twin = |workload: &&Arc<Workload>| {
-        workload.identity() == captured.source.identity() && workload.has_ip(captured.peer.ip())
+        let peer = captured.peer.ip().to_canonical();
+        let own = peer.is_loopback() && captured.source.ips.iter().any(|ip| workload.has_ip(*ip));
+        workload.identity() == captured.source.identity() && (own || workload.has_ip(peer))
     };
     if !guarded || snapshot.workloads().any(|workload| is_twin(&workload)) {
         return;

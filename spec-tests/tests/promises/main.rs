@@ -5,6 +5,7 @@
 mod deadlines;
 mod eof;
 mod exhaustion;
+mod gateway;
 mod isolation;
 mod pair;
 mod tunnel;
