@@ -261,6 +261,16 @@ bugs! {
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
     WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
+    /// Tunnels inside one that takes no more streams go on to take them.
+    InnerOutlivesOuter: "B3", WorldTest("gateway::a_gateway_that_goes_away_is_left_and_its_connections_go_on");
+    /// What came on a stream for the tunnel inside it gives no credit back.
+    InnerCreditKept: "L3", WorldTest("gateway::much_goes_to_another_network_and_back");
+    /// "Must come through the waypoint" is asked of nobody.
+    WaypointNotRequired: "S19", WorldTest("waypoint::a_destination_may_require_its_waypoint");
+    /// An application that wants to know who speaks to it is not told.
+    HeaderOfNobody: "S7", WorldTest("waypoint::an_application_is_told_who_speaks_to_it");
+    /// Whoever has a waypoint's identity is taken for it, at whatever address.
+    WaypointByIdentity: "S19", CoreTest("capture::outbound::tests::waypoint::a_waypoint_reaches_what_is_behind_it_by_identity_and_address");
     /// A CONNECT may ask for any address.
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.

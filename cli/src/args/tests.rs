@@ -98,6 +98,15 @@ fn a_port_or_a_pod_given_twice_is_refused() {
 }
 
 #[test]
+fn a_waypoint_is_required_where_that_is_asked_for() {
+    let usual = node("culvert node --mesh m --workload a/b/c --ca d");
+    assert!(!usual.require_waypoint && usual.localhost_app_tunnel);
+    let strict =
+        node("culvert node --mesh m --workload a/b/c --ca d --require-waypoint --localhost-app-tunnel false");
+    assert!(strict.require_waypoint && !strict.localhost_app_tunnel);
+}
+
+#[test]
 fn issue_defaults_to_a_day() {
     let Command::Ca(CaCommand::Issue(issue)) =
         command("culvert ca issue --dir d --workload shop/a/b --workload shop/c/d --out o")
