@@ -136,6 +136,10 @@ impl Subscription {
         if own != *resource.name {
             return Err(Rejection { scope, reason: format!("it is of {own:?}").into() });
         }
+        // By its name it will be removed.
+        if kind == Kind::Policy && own.parse::<PolicyKey>().is_err() {
+            return Err(Rejection { scope, reason: "its name is none".into() });
+        }
         Ok((kind, fact))
     }
 
