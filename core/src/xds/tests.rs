@@ -170,7 +170,12 @@ fn a_policy_that_could_not_be_removed_is_refused() {
         dry_run: false,
     };
     let sent = resource(Fact::Policy(Arc::new(policy)), "v1");
-    assert!(node.respond(ResourceType::Authorization, vec![sent], &[]).error.unwrap().ends_with("its name is none"));
+    assert!(
+        node.respond(ResourceType::Authorization, vec![sent], &[])
+            .error
+            .unwrap()
+            .ends_with("its name is none")
+    );
     assert_eq!(node.snapshot.policies().len(), 0);
 }
 
