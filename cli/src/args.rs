@@ -16,12 +16,15 @@ use crate::settings;
 use culvert_linux::socket::SocketSettings;
 
 mod bench;
+mod certificates;
+mod channel;
 mod discovery;
 mod limit;
 mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
+pub use certificates::{CertificateArgs, IstioSettings};
 pub use discovery::{DiscoveryArgs, DiscoverySettings};
 pub use limit::LimitSetting;
 pub use socket::SocketArgs;
@@ -122,7 +125,7 @@ pub(crate) struct NodeCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 #[command(group = ArgGroup::new("facts").required(true).args(["mesh", "xds"]))]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
-#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
+#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca", "ca_address", "spiffe_endpoint_socket"]))]
 pub struct NodeArgs {
     /// The mesh: workloads, services and policies, in YAML
     #[arg(long, value_name = "FILE")]
@@ -142,6 +145,9 @@ pub struct NodeArgs {
     /// A CA for development on this one machine, made on first use
     #[arg(long, value_name = "DIR")]
     pub ca: Option<PathBuf>,
+    /// Where certificates come from besides, and what is revoked
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
@@ -176,6 +182,9 @@ pub struct NodeArgs {
     /// Answer a CONNECT without saying what the workload is
     #[arg(long)]
     pub no_response_baggage: bool,
+    /// The cluster that this node is of, as control plane and certificate service are told
+    #[arg(long, value_name = "NAME")]
+    pub cluster_id: Option<String>,
     /// The network of this node
     #[arg(long, value_name = "NAME", default_value = "")]
     pub network: String,
@@ -253,6 +262,10 @@ pub enum KeySource {
     Credentials(PathBuf),
     /// The directory of a development CA, made on first use.
     Ca(PathBuf),
+    /// Istio's certificate service.
+    Istio(IstioSettings),
+    /// A SPIFFE Workload API, by its endpoint.
+    Spiffe(String),
 }
 
 /// Where a node hears of the mesh.
@@ -273,6 +286,8 @@ pub struct NodeSettings {
     pub served: Served,
     /// Where keys come from.
     pub keys: KeySource,
+    /// A file with what is revoked.
+    pub crl: Option<PathBuf>,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
     /// What they run on.
@@ -318,12 +333,23 @@ impl NodeArgs {
         if let Served::Here(_, forwards) = &served {
             check_listens(forwards)?;
         }
-        let keys = match (self.credentials, self.ca) {
-            (Some(dir), _) => KeySource::Credentials(dir),
-            (None, Some(dir)) => KeySource::Ca(dir),
-            (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
+        let keys = match (
+            self.credentials,
+            self.ca,
+            self.certificates.istio(self.cluster_id.as_deref()),
+            self.certificates.spiffe(),
+        ) {
+            (Some(dir), ..) => KeySource::Credentials(dir),
+            (None, Some(dir), ..) => KeySource::Ca(dir),
+            (None, None, Some(istio), _) => KeySource::Istio(istio),
+            (None, None, None, Some(endpoint)) => KeySource::Spiffe(endpoint),
+            (None, None, None, None) => {
+                return Err(Failure::usage(
+                    "one of --credentials, --ca, --ca-address and --spiffe-endpoint-socket is needed",
+                ));
+            }
         };
-        let facts = match (self.mesh, self.discovery.settings()) {
+        let facts = match (self.mesh, self.discovery.settings(self.cluster_id)) {
             (Some(path), _) => FactSource::File(path),
             (None, Some(discovery)) => FactSource::ControlPlane(Box::new(discovery)),
             (None, None) => return Err(Failure::usage("one of --mesh and --xds is needed")),
@@ -336,6 +362,7 @@ impl NodeArgs {
             facts,
             served,
             keys,
+            crl: self.certificates.crl,
             workers: self.workers,
             runtime: self.runtime,
             original_source: self.original_source,

@@ -3,6 +3,7 @@
 mod discovery;
 mod log;
 mod source;
+mod trust;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -11,21 +12,17 @@ use std::sync::mpsc;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
-use culvert_core::identity::Trust;
+use culvert_core::identity::{Trust, TrustBundle};
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_discovery::{Discovery, News};
 use culvert_linux::netns::Netns;
-use culvert_linux::node::{
-    CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
-};
+use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 use culvert_linux::redirect;
 use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
 use crate::allocator;
-use crate::args::{self, Compatibility, FactSource, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
-use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
-use crate::credentials::{CredentialDirectory, DevelopmentCa};
+use crate::args::{self, Compatibility, FactSource, NodeArgs, NodeSettings, Served, WorkloadName};
 use crate::cryptography;
 use crate::failure::Failure;
 use crate::mesh_file;
@@ -33,11 +30,17 @@ use crate::signal;
 use crate::watch::{Change, Watch, watch};
 
 pub(crate) use source::FromCa;
+use source::key_source;
+use trust::Trusting;
 
 pub(crate) enum Happened {
     Discovery(News),
     Mesh(Change),
+    /// The revocation lists.
+    Lists(Change),
     Stop,
+    /// Whom a source of credentials says to trust.
+    Trusted(Arc<TrustBundle>),
 }
 
 /// What a node hears of the mesh from; it does while this is there.
@@ -61,10 +64,17 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     for (variable, why) in without_effect {
         log::line(&serde_json::json!({"event": "setting without effect", "variable": variable, "why": why}));
     }
-    let Some((source, snapshot, mut ready)) = first_facts(&settings, events, &happened)? else {
+    let Some((source, snapshot, mut ready)) = first_facts(&settings, events.clone(), &happened)? else {
         return Ok(());
     };
-    let node = start(&settings, &Arc::new(snapshot))?;
+    let lists = events.clone();
+    let (mut trusting, _lists_watch) = Trusting::begin(settings.crl.as_deref(), move |change| {
+        let _ending = lists.send(Happened::Lists(change));
+    })?;
+    let trusted = move |bundle| {
+        let _ending = events.send(Happened::Trusted(bundle));
+    };
+    let node = start(&settings, &Arc::new(snapshot), trusting.trust(), trusted)?;
     for address in node.hbone_addresses() {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
     }
@@ -80,6 +90,16 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
                 if discovery::take(&node, news) && !std::mem::replace(&mut ready, true) {
                     say_ready();
                 }
+            }
+            (Happened::Lists(change), _) => {
+                if let Some(trust) = trusting.lists(change) {
+                    node.trust(trust);
+                }
+            }
+            (Happened::Trusted(bundle), _) => {
+                node.trust(trusting.bundle(bundle));
+                // What came with the bundles is there to be fetched.
+                node.renew_credentials();
             }
             (Happened::Stop, _) => break,
         }
@@ -140,7 +160,12 @@ fn reload(node: &Node, path: &Path, change: Change) {
     }
 }
 
-fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Failure> {
+fn start(
+    settings: &NodeSettings,
+    snapshot: &Arc<Snapshot>,
+    trust: Trust,
+    trusted: impl FnMut(Arc<TrustBundle>) + Send + 'static,
+) -> Result<Node, Failure> {
     let (mut pods, forwarding) = match &settings.served {
         Served::Here(workload, forwards) => (vec![here(workload, forwards, snapshot)?], !forwards.is_empty()),
         Served::Pods(pods) => {
@@ -157,6 +182,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    let crypto = cryptography::provider(settings.compliance)?;
     let config = NodeConfig {
         original_source: original_source(settings.original_source, forwarding, &pods),
         bind_pod_address: forwarding,
@@ -176,9 +202,9 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         join: true,
         response_baggage: settings.response_baggage,
         sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
-        crypto: cryptography::provider(settings.compliance)?,
-        credentials: key_source(&settings.keys)?,
-        trust: Trust::default(),
+        credentials: key_source(&settings.keys, &crypto, trusted)?,
+        crypto,
+        trust,
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(
@@ -272,19 +298,4 @@ fn redirected(pod: &PodConfig) -> bool {
 pub(crate) fn may_mark() -> bool {
     std::net::UdpSocket::bind("127.0.0.1:0")
         .is_ok_and(|socket| culvert_linux::socket::set_mark(&socket, EXEMPT_MARK).is_ok())
-}
-
-fn key_source(keys: &KeySource) -> Result<Box<dyn CredentialSource>, Failure> {
-    Ok(match keys {
-        KeySource::Credentials(dir) => Box::new(CredentialDirectory::new(dir)),
-        KeySource::Ca(dir) => {
-            log::line(&serde_json::json!({
-                "event": "development CA",
-                "dir": dir.display().to_string(),
-                "warning": "for development on one machine: whoever can read its key can be anyone in this mesh",
-            }));
-            let ca = Ca::open_or_init(dir, crate::args::DEFAULT_TRUST_DOMAIN)?;
-            Box::new(FromCa(Arc::new(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY))))
-        }
-    })
 }

@@ -209,7 +209,7 @@ macro_rules! planted {
     ($($wrong:tt)*) => {};
 }
 
-mod balance;
+pub mod balance;
 mod btree;
 pub mod capture;
 pub mod compliance;

@@ -209,6 +209,19 @@ bugs! {
     /// A workload that is gone is still chosen as an endpoint.
     RemovedStaysChosen: "C12", CoreTest("mesh::snapshot::tests::every_index_answers_as_the_facts_do");
 
+    // Choice of endpoints.
+    /// Connections that ended count as under way at their endpoint.
+    LoadNeverEnds: "R2", CoreTest("balance::choice::tests::connections_under_way_are_counted_and_forgotten");
+    /// However many endpoints of a service fail, all of them are ejected.
+    EjectsAll: "C12", CoreTest("balance::outlier::tests::half_of_a_service_is_never_ejected");
+    /// Ejections grow without end.
+    EjectionNotBounded: "C12", CoreTest("balance::outlier::tests::ejections_grow_are_bounded_and_forgotten");
+    /// The first endpoint drawn is taken, however busy it is.
+    OneChoice: "L2", CoreTest("balance::choice::tests::of_two_the_one_is_taken_that_has_less_to_do");
+
+    /// A connection is tried at one endpoint after the other, however often it failed.
+    RetriedWithoutEnd: "S17", WorldTest("endpoint::a_connection_is_tried_twice_at_most");
+
     // Identity, TLS, capture.
     /// Of two SPIFFE ids in a certificate the first is taken.
     SecondIdIgnored: "S9", CoreTest("identity::san::tests::any_other_number_of_uris_is_refused");

@@ -5,11 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use culvert_channel::{ChannelConfig, Roots};
+use culvert_channel::ChannelConfig;
 use culvert_discovery::NodeIdentity;
 
-/// What stands for the operating system's own root certificates, as `XDS_ROOT_CA` has it (node.md 1.13).
-const SYSTEM: &str = "SYSTEM";
+use super::channel::{SYSTEM, header, roots};
 
 /// The arguments of `culvert node` about its control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
@@ -32,9 +31,6 @@ pub struct DiscoveryArgs {
     /// Where what the control plane said is kept, so that a node that starts without it can serve
     #[arg(long, value_name = "DIR", requires = "xds")]
     pub state: Option<PathBuf>,
-    /// The cluster that this node is of
-    #[arg(long, value_name = "NAME")]
-    pub cluster_id: Option<String>,
     /// The Kubernetes node that this proxy serves, as the control plane knows it
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
@@ -62,16 +58,16 @@ pub struct DiscoverySettings {
 
 impl DiscoveryArgs {
     /// The settings, if there is a control plane.
-    pub(super) fn settings(self) -> Option<DiscoverySettings> {
+    pub(super) fn settings(self, cluster_id: Option<String>) -> Option<DiscoverySettings> {
         let channel = ChannelConfig {
             roots: roots(self.xds_root_ca),
             alternative_hostname: self.xds_hostname,
             token: self.xds_token,
-            cluster_id: self.cluster_id.clone(),
+            cluster_id: cluster_id.clone(),
             headers: self.xds_headers,
             ..ChannelConfig::new(self.xds?)
         };
-        let cluster = self.cluster_id.map(|cluster| ("CLUSTER_ID".to_owned(), cluster));
+        let cluster = cluster_id.map(|cluster| ("CLUSTER_ID".to_owned(), cluster));
         let identity = NodeIdentity {
             address: self.instance_ip,
             pod: self.pod_name.unwrap_or_else(|| "culvert".into()),
@@ -81,19 +77,4 @@ impl DiscoveryArgs {
         };
         Some(DiscoverySettings { channel, identity, state: self.state })
     }
-}
-
-fn roots(text: String) -> Roots {
-    if text == SYSTEM {
-        Roots::System
-    } else if text.contains("-----BEGIN") {
-        Roots::Pem(text)
-    } else {
-        Roots::File(text.into())
-    }
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as x-team=mesh")?;
-    Ok((name.to_owned(), value.to_owned()))
 }

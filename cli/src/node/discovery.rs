@@ -48,7 +48,8 @@ pub(super) fn first_facts(happened: &Receiver<Happened>) -> Option<(Snapshot, bo
     loop {
         match happened.recv().ok()? {
             Happened::Stop => return None,
-            Happened::Mesh(_) => {}
+            // Nothing else speaks before there are facts.
+            Happened::Lists(_) | Happened::Mesh(_) | Happened::Trusted(_) => {}
             Happened::Discovery(news) => {
                 tell(&news);
                 match news {

@@ -163,6 +163,11 @@ impl Endpoints {
         Some(anew)
     }
 
+    /// How many there are, whatever their health.
+    pub(crate) fn len(&self) -> usize {
+        self.classes.iter().map(|(_, tree)| tree.len()).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.classes.is_empty()
     }
@@ -190,5 +195,14 @@ impl Endpoints {
     /// The endpoint of a class on which a weight falls.
     pub(super) fn at(&self, class: usize, weight: u64) -> Option<&Arc<Workload>> {
         self.classes.get(class)?.1.at(weight).map(|endpoint| &endpoint.0)
+    }
+
+    /// The class of an endpoint, and where it lies in it; `None` for one without weight.
+    pub(super) fn locate(&self, key: &ServiceKey, workload: &Workload) -> Option<(usize, Span)> {
+        let class = Class::of(&self.plan, key, workload);
+        let at = self.classes.binary_search_by(|(known, _)| known.cmp(&class)).ok()?;
+        let (_, tree) = self.classes.get(at)?;
+        let span = tree.span(|known| self.plan.order(&known.0, workload));
+        (span.weight > 0).then_some((at, span))
     }
 }

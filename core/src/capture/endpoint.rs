@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Captured, Local, RouteFault};
-use crate::balance::{self, Choice, Class, scaled};
+use crate::balance::{self, Choice, Class, Seen, scaled};
 use crate::mesh::{HealthPolicy, IpFamilies, Service, Snapshot, Workload};
 
 /// An endpoint that could take a connection.
@@ -22,6 +22,7 @@ pub(super) fn choose<'a>(
     captured: &Captured<'a>,
     service: &'a Service,
     service_port: u16,
+    seen: &'a Seen<'a>,
     draw: u64,
 ) -> Result<Candidate<'a>, RouteFault> {
     if service.ports.target(service_port).is_none() {
@@ -30,7 +31,7 @@ pub(super) fn choose<'a>(
     let Some(endpoints) = snapshot.endpoint_index(&service.key) else {
         return Err(RouteFault::NoHealthyEndpoint);
     };
-    let choice = Choice { service, endpoints, source: captured.source, draw };
+    let choice = Choice { snapshot, service, endpoints, source: captured.source, seen, draw };
     let admit = |class: &Class| admit(local, service, service_port, class);
     let chosen = balance::choose(&choice, |class| admit(class) == Ok(true));
     let port = |workload: &Workload| target_port(service, workload, service_port);

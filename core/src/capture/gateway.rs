@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::endpoint;
 use super::{Captured, Local, Need, RouteFault};
-use crate::balance::{self, Choice};
+use crate::balance::{self, Choice, Seen};
 use crate::identity::SpiffeId;
 use crate::mesh::{
     DEFAULT_HBONE_PORT, Destination, GatewayAddress, HealthPolicy, Service, Snapshot, Workload,
@@ -80,6 +80,7 @@ pub(super) struct Chosen<'a> {
 pub(super) fn choose<'a>(
     snapshot: &'a Snapshot,
     source: &'a Workload,
+    seen: &'a Seen<'a>,
     gateway: &GatewayAddress,
     namespace: &str,
     draw: u64,
@@ -89,7 +90,7 @@ pub(super) fn choose<'a>(
     match standing(snapshot, gateway, namespace) {
         Some(Standing::Workload(workload)) => Ok(Chosen { workload, service: None, port }),
         Some(Standing::Service(service)) => {
-            let workload = choose_endpoint(snapshot, source, service, draw).ok_or(fault)?;
+            let workload = choose_endpoint(snapshot, source, seen, service, draw).ok_or(fault)?;
             Ok(Chosen { workload, service: Some(service), port })
         }
         None => Err(fault),
@@ -100,12 +101,14 @@ pub(super) fn choose<'a>(
 fn choose_endpoint<'a>(
     snapshot: &'a Snapshot,
     source: &'a Workload,
+    seen: &'a Seen<'a>,
     service: &'a Service,
     draw: u64,
 ) -> Option<&'a Arc<Workload>> {
     let balancer = service.load_balancer.as_ref();
     let any_health = balancer.is_some_and(|balancer| balancer.health_policy == HealthPolicy::AllowAll);
-    let choice = Choice { service, endpoints: snapshot.endpoint_index(&service.key)?, source, draw };
+    let endpoints = snapshot.endpoint_index(&service.key)?;
+    let choice = Choice { snapshot, service, endpoints, source, seen, draw };
     balance::choose(&choice, |class| {
         let reachable = class.v4 || class.v6 || class.named || class.gateway;
         reachable && (any_health || class.healthy)

@@ -126,6 +126,7 @@ impl<L: Lies> Engine<L> {
         self.prefetch_credentials();
         self.mark_stale(changed);
         if !changed.removed.is_empty() {
+            changed.removed.iter().for_each(|gone| self.observed.forget(gone));
             self.close_tunnels_to(now, &changed.removed);
         }
         self.facts_changed(now);

@@ -1,8 +1,9 @@
 //! `culvert_core::capture`.
 
+use culvert_core::balance::Seen;
 use culvert_core::capture::{
     Captured, Decision, InboundFault, InboundTarget, Local, LocalTo, Need, OWN_PORTS, Resolved, RouteFault,
-    TunnelTo, inbound_connect, inbound_plaintext, outbound,
+    TunnelTo, inbound_connect, inbound_plaintext, outbound, outbound_seeing,
 };
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::SpiffeId;
@@ -92,6 +93,7 @@ const _: fn(
 ) -> Result<InboundTarget, InboundFault> = inbound_connect;
 const _: fn(&Local, &Arc<Workload>, SocketAddr) -> Result<InboundTarget, InboundFault> = inbound_plaintext;
 const _: fn(&Snapshot, &Local, &Captured<'_>, u64) -> Decision = outbound;
+const _: fn(&Snapshot, &Local, &Captured<'_>, &Seen<'_>, u64) -> Decision = outbound_seeing;
 pub fn fields_of_captured<'a>(
     value: Captured<'a>,
 ) -> (&'a Workload, SocketAddr, SocketAddr, Option<&'a Resolved>) {

@@ -7,6 +7,7 @@ mod consumer;
 mod control;
 mod dial;
 mod ending;
+mod endpoint;
 mod interest;
 mod liar;
 mod memory;

@@ -1,15 +1,21 @@
 //! The choice against one that looks at every endpoint.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
 use super::*;
+use crate::balance::Observed;
+use crate::limit::Limits;
 use crate::mesh::sample::{one, rarely};
 use crate::mesh::{
     ApplicationTunnel, Delta, HealthStatus, LoadBalancer, Locality, Mode, PortMap, RoutingScope, ServiceKey,
     ServiceSpec, TunnelledApplication, Uid, WorkloadSpec,
 };
+use crate::time::Time;
+
+const NOTHING: Seen<'static> = Seen { observed: None, now: Time::START, avoid: None };
 
 #[derive(Clone, Debug)]
 struct Case {
@@ -130,9 +136,13 @@ impl Arbitrary for Case {
 
 impl Case {
     fn choose(&self, draw: u64) -> Result<Candidate<'_>, RouteFault> {
+        self.choose_seeing(&NOTHING, draw)
+    }
+
+    fn choose_seeing<'a>(&'a self, seen: &'a Seen<'a>, draw: u64) -> Result<Candidate<'a>, RouteFault> {
         let peer = "10.0.0.1:1".parse().unwrap();
         let captured = Captured { source: &self.source, peer, original: peer, resolved: None };
-        choose(&self.snapshot, &self.local, &captured, &self.service, self.port, draw)
+        choose(&self.snapshot, &self.local, &captured, &self.service, self.port, seen, draw)
     }
 
     /// Whether an endpoint can take the connection, and at which port.
@@ -165,10 +175,15 @@ impl Case {
 
     /// Every endpoint that may be chosen, with its port and capacity.
     fn naive(&self) -> BTreeMap<Uid, (u16, u64)> {
+        self.naive_sharing(|_| 1)
+    }
+
+    /// So with a part of each one's capacity.
+    fn naive_sharing(&self, share: impl Fn(&Workload) -> u64) -> BTreeMap<Uid, (u16, u64)> {
         let admitted: Vec<_> = self
             .snapshot
             .workloads()
-            .filter(|workload| workload.capacity > 0)
+            .filter(|workload| u64::from(workload.capacity) * share(workload) > 0)
             .filter_map(|workload| Some((workload, self.naive_port(workload)?)))
             .collect();
         let best = admitted.iter().map(|(workload, _)| self.naive_matched(workload)).max();
@@ -178,7 +193,10 @@ impl Case {
             _ => 0,
         };
         let left = admitted.into_iter().filter(|(workload, _)| self.naive_matched(workload) >= needed);
-        left.map(|(workload, port)| (workload.uid.clone(), (port, workload.capacity.into()))).collect()
+        left.map(|(workload, port)| {
+            (workload.uid.clone(), (port, u64::from(workload.capacity) * share(workload)))
+        })
+        .collect()
     }
 }
 
@@ -197,6 +215,68 @@ quickcheck! {
         }
         chosen == expected && (total > 0 || case.choose(7).is_err())
     }
+}
+
+/// Endpoints that failed, at some time since.
+#[derive(Clone, Debug)]
+struct Failing {
+    case: Case,
+    observed: Observed,
+    now: Time,
+}
+
+impl Arbitrary for Failing {
+    fn arbitrary(g: &mut Gen) -> Failing {
+        let case = Case::arbitrary(g);
+        let mut observed = Observed::new(&Limits::default());
+        let key = &case.service.key;
+        let endpoints = case.snapshot.endpoints(key).count();
+        let mut now = Time::START;
+        for _ in 0..u8::arbitrary(g) % 48 {
+            let failing = Uid::new(format!("e{}", u8::arbitrary(g) % 6));
+            observed.failed(now, key, &failing, endpoints);
+            now = now.after(Duration::from_millis(u64::from(u16::arbitrary(g) % 800)));
+        }
+        Failing { case, observed, now: now.after(Duration::from_secs(u64::from(u8::arbitrary(g) % 16))) }
+    }
+}
+
+quickcheck! {
+    fn what_is_ejected_or_returns_has_its_part_and_no_more(failing: Failing) -> bool {
+        let Failing { case, observed, now } = failing;
+        let seen = Seen { observed: Some(&observed), now, avoid: None };
+        let count = case.snapshot.endpoints(&case.service.key).count();
+        let share = |workload: &Workload| observed.share(now, &case.service.key, &workload.uid, count);
+        let mut expected = case.naive_sharing(share);
+        if expected.is_empty() {
+            expected = case.naive_sharing(|_| 64);
+        }
+        let total: u64 = expected.values().map(|(_, weight)| weight).sum();
+        let mut chosen: BTreeMap<Uid, (u16, u64)> = BTreeMap::new();
+        for at in 0..total {
+            let draw = u64::try_from(((2 * u128::from(at) + 1) << 63) / u128::from(total)).unwrap();
+            let Ok(candidate) = case.choose_seeing(&seen, draw) else { return false };
+            chosen.entry(candidate.workload.uid.clone()).or_insert((candidate.port, 0)).1 += 1;
+        }
+        chosen == expected
+    }
+}
+
+#[test]
+fn generated_failures_eject_and_return() {
+    let mut g = Gen::new(20);
+    let shares: Vec<u64> = (0..100)
+        .map(|_| Failing::arbitrary(&mut g))
+        .flat_map(|failing| {
+            let Failing { case, observed, now } = failing;
+            let count = case.snapshot.endpoints(&case.service.key).count();
+            case.naive()
+                .keys()
+                .map(|uid| observed.share(now, &case.service.key, uid, count))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(shares.contains(&0) && shares.iter().any(|share| (1..64).contains(share)), "{shares:?}");
 }
 
 #[test]
