@@ -275,6 +275,20 @@ bugs! {
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.
     OwnPortDialled: "S11", CoreTest("capture::inbound::tests::a_plain_connection_reaches_the_workload_and_nothing_else");
+
+    // The control plane.
+    /// What a control plane says is gone is kept.
+    RemovalsIgnored: "C8", Scenarios;
+    /// A new stream does not say what is known, so that what went meanwhile is never heard of.
+    VersionsForgotten: "L6", WorldTest("control::a_node_that_hears_nothing_serves_by_what_it_knows_and_catches_up_with_what_is_gone");
+    /// A policy that was not understood counts for nothing.
+    RejectedPolicyForgotten: "S12", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// What was not understood is acknowledged as if it had been.
+    NackAsAck: "row 74", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// Workloads are known before any policy could be.
+    AddressesFirst: "S14", CoreTest("xds::tests::a_node_is_ready_when_both_kinds_were_answered_and_applies_no_address_before_policies");
+    /// Whatever ends a stream, the next comes at once.
+    EveryEndOrderly: "row 76", CoreTest("xds::tests::waits_grow_but_not_after_an_orderly_end_of_a_stream_that_was_used");
 }
 
 static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();

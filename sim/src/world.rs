@@ -11,6 +11,7 @@ mod attacker;
 mod control;
 mod digest;
 mod forgery;
+mod hearing;
 mod host;
 mod kernel;
 mod law;
@@ -152,7 +153,7 @@ impl World {
             apps: Apps::default(),
             attackers: Vec::new(),
             busy: Worklist::default(),
-            control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
+            control: control::Control::new(seed.child("control"), Arc::new(Snapshot::new())),
             shown: BTreeSet::new(),
             finished: false,
             permissions: permission::Permissions::default(),
