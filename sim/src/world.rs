@@ -24,6 +24,7 @@ mod permission;
 mod recording;
 mod renewal;
 mod restart;
+mod rotation;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -94,6 +95,7 @@ pub struct World {
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
     trusts: trust::Trusts,
+    rotations: rotation::Rotations,
     upheavals: upheaval::Upheavals,
     control: control::Control,
     /// Which of the scenarios' vocabulary the world itself has seen.
@@ -136,6 +138,7 @@ impl World {
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
             trusts: trust::Trusts::default(),
+            rotations: rotation::Rotations::default(),
             upheavals: upheaval::Upheavals::default(),
             replays: cryptography.exact,
             seed,
