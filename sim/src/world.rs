@@ -25,6 +25,7 @@ mod permission;
 mod recording;
 mod renewal;
 mod restart;
+mod rotation;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -98,6 +99,7 @@ pub struct World {
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
     trusts: trust::Trusts,
+    rotations: rotation::Rotations,
     upheavals: upheaval::Upheavals,
     control: control::Control,
     /// Which of the scenarios' vocabulary the world itself has seen.
@@ -140,6 +142,7 @@ impl World {
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
             trusts: trust::Trusts::default(),
+            rotations: rotation::Rotations::default(),
             upheavals: upheaval::Upheavals::default(),
             replays: cryptography.exact,
             seed,

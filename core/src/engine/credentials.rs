@@ -1,6 +1,6 @@
 //! Credentials by identity: asked for, never assumed, kept for the workloads of this process only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
@@ -8,7 +8,7 @@ use super::boundary::Output;
 use crate::identity::rotation::Demand;
 use crate::identity::{Credential, IdentityFault, SpiffeId};
 use crate::lies::Lies;
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::tls::TlsIdentity;
 
 #[derive(Debug)]
@@ -20,6 +20,8 @@ enum Entry {
 #[derive(Debug, Default)]
 pub(super) struct Credentials {
     entries: BTreeMap<SpiffeId, Entry>,
+    /// Those that are over, and asked for again since.
+    urged: BTreeSet<SpiffeId>,
 }
 
 impl Credentials {
@@ -35,10 +37,21 @@ impl<L: Lies> Engine<L> {
         self.credential_for(id, Demand::RealTime)
     }
 
+    /// Who waits for a credential that is over would wait for its renewal, however late that is: it is asked for again.
+    fn urge(&mut self, id: &SpiffeId, not_after: WallTime, demand: Demand) {
+        if not_after < self.latest.wall && self.credentials.urged.insert(id.clone()) {
+            self.outputs.push_back(Output::NeedCredential { id: id.clone(), demand });
+        }
+    }
+
     /// The same for whoever wants it so much.
     pub(super) fn credential_for(&mut self, id: &SpiffeId, demand: Demand) -> Option<Arc<TlsIdentity>> {
         match self.credentials.entries.get(id) {
-            Some(Entry::Ready(identity)) => return Some(identity.clone()),
+            Some(Entry::Ready(identity)) => {
+                let identity = identity.clone();
+                self.urge(id, identity.credential().not_after(), demand);
+                return Some(identity);
+            }
             Some(Entry::Asked(asked)) if *asked >= demand => return None,
             Some(Entry::Asked(_)) | None => {}
         }
@@ -68,6 +81,7 @@ impl<L: Lies> Engine<L> {
     }
 
     fn drop_credential(&mut self, id: &SpiffeId) {
+        self.credentials.urged.remove(id);
         if self.credentials.entries.remove(id).is_some() {
             self.outputs.push_back(Output::DropCredential(id.clone()));
         }
@@ -84,6 +98,7 @@ impl<L: Lies> Engine<L> {
             self.drop_credential(&id);
             return;
         }
+        self.credentials.urged.remove(&id);
         if let (Some(Entry::Ready(ready)), Ok(credential)) = (self.credentials.entries.get(&id), &outcome)
             && Arc::ptr_eq(ready.credential(), credential)
         {

@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
+use culvert_core::identity::rotation::FetchId;
 use culvert_core::time::Time;
 
 use super::app::AppId;
@@ -28,10 +29,14 @@ pub(super) enum Happening {
     Credential(NodeId, SpiffeId),
     /// The control plane's word reaches a node.
     Facts(NodeId, Parcel),
+    /// The certificate authority answers a fetch of a node's rotation.
+    Fetched(NodeId, SpiffeId, FetchId),
     /// A node gets a newer credential, whatever it asked for.
     Reissue(NodeId, SpiffeId),
     /// A node asks for a newer credential.
     Renew(NodeId, SpiffeId),
+    /// A deadline of a node's rotation may have come.
+    Rotate(NodeId),
     /// The authority's root changes: the next phase of it.
     Root(Phase),
     /// A dial reaches its target.

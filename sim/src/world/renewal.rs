@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use culvert_core::engine::boundary::Input;
 use culvert_core::fault::Fault;
-use culvert_core::identity::{IdentityFault, SpiffeId};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 use culvert_core::time::{Time, WallTime};
 use culvert_core::tls::TlsFault;
@@ -131,6 +131,22 @@ impl World {
             Issuing::Never => {}
         }
         self.plan(node, id, RETRY);
+    }
+
+    /// Whether what a node was issued last is over, by its clock.
+    pub(super) fn is_over(&self, node: NodeId, id: &SpiffeId) -> bool {
+        let end = self.renewals.ends.get(&(node, id.clone()));
+        end.is_some_and(|end| *end < self.now_at(node).wall)
+    }
+
+    pub(super) fn forget_credential(&mut self, node: NodeId, id: &SpiffeId) {
+        self.renewals.ends.remove(&(node, id.clone()));
+    }
+
+    /// A node goes on with this credential.
+    pub(super) fn note_credential(&mut self, node: NodeId, id: &SpiffeId, credential: &Credential) {
+        self.renewals.ends.insert((node, id.clone()), credential.not_after());
+        self.note_serial(node, id, credential.chain());
     }
 
     pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {

@@ -31,6 +31,8 @@ pub(super) struct Trusts {
     /// What each was issued last.
     serials: BTreeMap<(NodeId, SpiffeId), Serial>,
     revoked: Vec<Serial>,
+    /// How often an authority followed another.
+    successions: u64,
 }
 
 impl World {
@@ -99,12 +101,27 @@ impl World {
     }
 
     fn next_authority(&mut self) -> &Authority {
-        let seed = self.seed.child("next root");
+        let label = format!("next root {}", self.trusts.successions);
+        let seed = self.seed.child(&label);
         let next = match self.trusts.next.take() {
             Some(next) => next,
-            None => self.namesake(&seed, "next root"),
+            None => self.namesake(&seed, label),
         };
         self.trusts.next.insert(next)
+    }
+
+    /// Whom a node was told to trust.
+    pub(super) fn trusted_by(&self, node: NodeId) -> Trust {
+        self.trusts.told.get(&node).cloned().unwrap_or_default()
+    }
+
+    /// The authority's successor issues from here on, and is the authority; [`Roots::Old`] is its root then.
+    pub fn succeed(&mut self) {
+        self.next_authority();
+        if let Some(next) = self.trusts.next.take() {
+            self.authority = next;
+            self.trusts.successions += 1;
+        }
     }
 
     /// A node was issued this certificate.
