@@ -2,7 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use culvert_core::engine::boundary::ResolveFault;
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
 use culvert_core::time::Time;
@@ -28,6 +32,8 @@ pub(super) enum Happening {
     Credential(NodeId, SpiffeId),
     /// The control plane's word reaches a node.
     Facts(NodeId, Parcel),
+    /// A resolver answers.
+    Resolved(NodeId, Arc<str>, Result<(Vec<IpAddr>, Duration), ResolveFault>),
     /// A node gets a newer credential, whatever it asked for.
     Reissue(NodeId, SpiffeId),
     /// A node asks for a newer credential.

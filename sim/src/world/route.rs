@@ -30,6 +30,7 @@ impl World {
             Happening::Arrive(wire, side, segment) => self.net.arrive(wire, side, segment),
             Happening::Credential(node, id) => self.authority_answers(node, id),
             Happening::Reissue(node, id) => self.issue(node, id),
+            Happening::Resolved(node, host, outcome) => self.resolved(node, host, outcome),
             Happening::Renew(node, id) => self.renew(node, id),
             Happening::Root(phase) => self.next_root(phase),
             Happening::Facts(node, parcel) => self.arrived(node, parcel),
@@ -68,6 +69,7 @@ impl World {
                 }
                 Output::NeedCredential { id, .. } => self.ask(node, id),
                 Output::DropCredential(_) => {}
+                Output::Resolve { host } => self.look_up(node, host),
                 Output::Close { socket, mode } => {
                     // Opened and closed in one turn: it was wanted earlier in this list.
                     if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {
