@@ -9,6 +9,7 @@ mod flow;
 mod inbound;
 mod judge;
 mod local;
+mod names;
 mod outbound;
 pub mod pump;
 mod relay;
@@ -25,6 +26,7 @@ use boundary::{CloseMode, Deadline, Input, Listener, Origin, Output, PodId, Sock
 use credentials::Credentials;
 use flow::{Flow, FlowId, Kind};
 use local::Pod;
+use names::Names;
 pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
@@ -71,6 +73,7 @@ pub struct Engine<L: Lies = Honest> {
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
     pool: Pool<PoolKey, TunnelId, Waiter>,
     observed: Observed,
+    names: Names,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,
@@ -138,6 +141,7 @@ impl<L: Lies> Engine<L> {
             tunnels: Slots::new(),
             pool: Pool::new(limits),
             observed,
+            names: Names::default(),
             waiting: BTreeSet::new(),
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -183,6 +187,7 @@ impl<L: Lies> Engine<L> {
             Input::Parted { a, b } => self.sockets_parted(a, b),
             Input::Credential { id, outcome } => self.credential_arrived(now, id, outcome),
             Input::Trust(trust) => self.trust_changed(now, trust),
+            Input::Resolved { host, outcome } => self.resolved(now, host, outcome),
             Input::Apply { snapshot, changed } => self.apply(now, snapshot, &changed),
             Input::Drain { until } => self.drain(now, until),
             Input::Tick => {}

@@ -80,6 +80,8 @@ pub struct Limits {
     pub ejection_return: Duration,
     /// Endpoints of which failures are remembered, per engine.
     pub outliers: usize,
+    /// Names of endpoints that are remembered or asked for, per engine.
+    pub names: usize,
 }
 
 impl Limits {
@@ -127,6 +129,7 @@ impl Default for Limits {
             ejection_max: Duration::from_secs(300),
             ejection_return: Duration::from_secs(30),
             outliers: 1024,
+            names: 4096,
         }
     }
 }

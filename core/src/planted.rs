@@ -222,6 +222,9 @@ bugs! {
     /// A connection is tried at one endpoint after the other, however often it failed.
     RetriedWithoutEnd: "S17", WorldTest("endpoint::a_connection_is_tried_twice_at_most");
 
+    /// What a name was once said to mean it means for ever.
+    NameServesForEver: "H11", WorldTest("name::a_name_is_resolved_once_and_again_when_its_time_is_over");
+
     // Identity, TLS, capture.
     /// Of two SPIFFE ids in a certificate the first is taken.
     SecondIdIgnored: "S9", CoreTest("identity::san::tests::any_other_number_of_uris_is_refused");

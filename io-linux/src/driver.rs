@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
 use std::task::Waker;
+use std::time::Duration;
 
-use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
+use culvert_core::engine::boundary::{Input, Listener, PodId, ResolveFault, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use culvert_core::mesh::{Changed, Snapshot};
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
+use crate::node::names::Lookup;
 use crate::node::{OnEvent, OriginalSource};
 use crate::socket::SocketSettings;
 use accept::ListenerEntry;
@@ -63,6 +65,10 @@ pub(crate) enum Command {
         trust: Trust,
         in_force: std_mpsc::Sender<()>,
     },
+    Resolved {
+        host: Arc<str>,
+        outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
+    },
     Drain {
         until: Time,
     },
@@ -93,6 +99,13 @@ pub(crate) fn commands() -> (Commands, Inbox) {
     let (sender, receiver) = std_mpsc::channel();
     let sleeper = Arc::<Sleeper>::default();
     (Commands { queue: sender, sleeper: sleeper.clone() }, Inbox { queue: receiver, sleeper })
+}
+
+#[cfg(test)]
+impl Inbox {
+    pub(crate) fn wait(&self) -> Command {
+        self.queue.recv().unwrap_or(Command::Stop)
+    }
 }
 
 impl Commands {
@@ -161,6 +174,8 @@ pub(crate) struct Worker {
     pub(crate) sockets: SocketSettings,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
+    /// Where names are looked up.
+    pub(crate) lookups: std_mpsc::SyncSender<Lookup>,
     pub(crate) on_event: OnEvent,
     /// How often workers had to begin anew.
     pub(crate) restarts: Arc<AtomicU64>,
@@ -194,6 +209,7 @@ pub struct Driver<R: Runtime> {
     sockets: SocketSettings,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
+    lookups: std_mpsc::SyncSender<Lookup>,
     on_event: OnEvent,
     ready: Arc<ReadyQueue>,
     table: SocketTable<R>,
@@ -231,6 +247,7 @@ impl<R: Runtime> Driver<R> {
             sockets: worker.sockets,
             original_source: worker.original_source,
             requests: worker.requests.clone(),
+            lookups: worker.lookups.clone(),
             on_event: worker.on_event.clone(),
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
@@ -303,6 +320,9 @@ impl<R: Runtime> Driver<R> {
                 Command::Trust { trust, in_force } => {
                     self.engine.handle_input(now, Input::Trust(trust));
                     drop(in_force);
+                }
+                Command::Resolved { host, outcome } => {
+                    self.engine.handle_input(now, Input::Resolved { host, outcome });
                 }
                 Command::Drain { until } => {
                     self.listeners.clear();

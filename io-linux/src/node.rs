@@ -2,6 +2,7 @@
 
 pub(crate) mod credentials;
 mod directory;
+pub(crate) mod names;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,7 +17,7 @@ use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
 use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
-use culvert_core::mesh::{Changed, Delta, Snapshot};
+use culvert_core::mesh::{Changed, Delta, Interner, Snapshot};
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
@@ -229,6 +230,8 @@ pub struct Node {
     credential_thread: Option<JoinHandle<()>>,
     snapshot: Mutex<Arc<Snapshot>>,
     trust: Arc<Mutex<Trust>>,
+    /// What the facts of deltas have in common. Locked while `snapshot` is.
+    interner: Mutex<Interner>,
     clock: Clock,
     hbone: Vec<SocketAddr>,
     restarts: Arc<AtomicU64>,
@@ -252,6 +255,7 @@ impl Node {
         let pods: Arc<[PodSockets]> = pods.into();
         let seed = seed(config.crypto.secure_random)?;
         let (requests, credential_requests) = std_mpsc::channel();
+        let (lookups, names_wanted) = names::lookups();
         let mut node = Node {
             workers: Vec::new(),
             threads: Vec::new(),
@@ -259,6 +263,7 @@ impl Node {
             credential_thread: None,
             snapshot: Mutex::new(snapshot.clone()),
             trust: Arc::new(Mutex::new(config.trust.clone())),
+            interner: Mutex::default(),
             clock,
             hbone,
             restarts: Arc::default(),
@@ -288,6 +293,7 @@ impl Node {
                 sockets: config.sockets,
                 original_source: config.original_source,
                 requests: requests.clone(),
+                lookups: lookups.clone(),
                 on_event: config.on_event.clone(),
                 restarts: node.restarts.clone(),
                 begun: begun.clone(),
@@ -300,6 +306,8 @@ impl Node {
             node.threads.push(thread);
         }
         drop(begun);
+        drop(lookups);
+        names::start(names_wanted, &node.workers).map_err(NodeError::Worker)?;
         for _ in &node.workers {
             beginnings.recv().unwrap_or(Ok(())).map_err(NodeError::Worker)?;
         }
@@ -360,6 +368,7 @@ impl Node {
     /// the order of the calls, whichever threads make them.
     pub fn apply_delta(&self, delta: Delta) -> Applying {
         let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let delta = self.interner.lock().unwrap_or_else(PoisonError::into_inner).share(delta);
         let (snapshot, changed) = current.apply(delta);
         *current = Arc::new(snapshot);
         self.hand_out(&current, changed)

@@ -16,6 +16,7 @@ mod host;
 mod kernel;
 mod law;
 mod machine;
+mod names;
 mod network;
 mod node;
 mod outage;
@@ -55,6 +56,7 @@ pub use control::{CatchUp, Delivery};
 pub use culvert_core::mesh::HealthStatus;
 pub(crate) use digest::Digest;
 pub use host::Pod;
+pub use names::Answer;
 pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
 pub use paper::Wrong;
@@ -98,6 +100,7 @@ pub struct World {
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
+    names: names::Names,
     trusts: trust::Trusts,
     rotations: rotation::Rotations,
     upheavals: upheaval::Upheavals,
@@ -141,6 +144,7 @@ impl World {
             authority: authority.expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
+            names: names::Names::default(),
             trusts: trust::Trusts::default(),
             rotations: rotation::Rotations::default(),
             upheavals: upheaval::Upheavals::default(),

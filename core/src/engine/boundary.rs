@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fault::IoFault;
 use crate::hbone::connect::Authority;
@@ -159,6 +160,13 @@ pub enum Input {
     },
     /// Whom to trust from here on, in place of whom was trusted before; live tunnels are judged by it at once.
     Trust(Trust),
+    /// The answer to [`Output::Resolve`]. It may come late or never: nobody waits longer than `wait_for_facts`.
+    Resolved {
+        /// The name.
+        host: Arc<str>,
+        /// Its addresses and for how long they may be used, or why there are none.
+        outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
+    },
     /// New facts; they replace the old ones as a whole.
     Apply {
         /// The facts.
@@ -173,6 +181,17 @@ pub enum Input {
     },
     /// Time has passed: a deadline of `next_deadline` was reached.
     Tick,
+}
+
+/// Why a name has no addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ResolveFault {
+    /// There is no such name, or it has no address (NXDOMAIN, NODATA).
+    #[error("there is no such name")]
+    NoSuchName,
+    /// Nobody could say.
+    #[error("the name could not be looked up")]
+    Unavailable,
 }
 
 /// What to do: the engine tells the driver.
@@ -233,6 +252,11 @@ pub enum Output {
     },
     /// The last workload of this identity is gone: its keys are dropped (node.md row 80).
     DropCredential(SpiffeId),
+    /// Look a name up; answered by [`Input::Resolved`].
+    Resolve {
+        /// The name.
+        host: Arc<str>,
+    },
     /// Send FIN: every byte before it was written (or moved).
     Finish {
         /// The socket.

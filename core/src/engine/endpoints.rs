@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::Engine;
 use super::boundary::CloseMode;
 use super::flow::{End, FlowId, Kind, Phase};
+use super::names::Lookup;
 use super::timers::Timer;
 use crate::balance::Seen;
-use crate::capture::{self, Captured, Decision};
+use crate::capture::{self, Captured, Decision, Need, Resolved, RouteFault};
 use crate::fault::{Fault, IoFault, Stage};
 use crate::lies::Lies;
 use crate::mesh::{ServiceKey, Uid, Workload};
@@ -18,10 +19,26 @@ use crate::time::Now;
 
 impl<L: Lies> Engine<L> {
     /// Decides where a flow goes, as the facts are now and with what was seen of endpoints.
-    pub(super) fn decision_for(&self, now: Now, id: FlowId, source: &Workload) -> Option<Decision> {
+    pub(super) fn decision_for(&mut self, now: Now, id: FlowId, source: &Workload) -> Option<Decision> {
+        let decision = self.decision_knowing(now, id, source, None)?;
+        let Decision::Wait(Need::Resolve { host }) = &decision else { return Some(decision) };
+        match self.look_up(now, host) {
+            Lookup::Known(resolved) => self.decision_knowing(now, id, source, Some(&resolved)),
+            Lookup::Nowhere => Some(Decision::Refuse(RouteFault::NoAddress)),
+            Lookup::Awaited => Some(decision),
+        }
+    }
+
+    fn decision_knowing(
+        &self,
+        now: Now,
+        id: FlowId,
+        source: &Workload,
+        resolved: Option<&Resolved>,
+    ) -> Option<Decision> {
         let flow = self.flows.get(id)?;
         let (peer, original) = (flow.origin.peer, flow.connection.destination);
-        let captured = Captured { source, peer, original, resolved: None };
+        let captured = Captured { source, peer, original, resolved };
         let seen = Seen { observed: Some(&self.observed), now: now.time, avoid: flow.avoid.as_ref() };
         Some(capture::outbound_seeing(&self.snapshot, &self.local, &captured, &seen, flow.draw))
     }
@@ -146,7 +163,8 @@ impl<L: Lies> Engine<L> {
 
     /// Forgets what came of the first try.
     fn begin_anew(&mut self, id: FlowId) {
-        self.timers.clear(Timer::Flow(id));
+        // What it may have to wait for once more.
+        self.timers.set(Timer::Flow(id), self.latest.time.after(self.config.limits.wait_for_facts));
         self.stale.remove(&id);
         self.no_longer_judged(id);
         if let Some(flow) = self.flows.get_mut(id) {

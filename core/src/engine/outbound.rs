@@ -146,10 +146,8 @@ impl<L: Lies> Engine<L> {
     ) {
         self.count_endpoint(id, &decision);
         match decision {
-            // Names are not resolved here yet: what has no address cannot be reached.
-            Decision::Wait(Need::Resolve { .. }) => {
-                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoAddress)));
-            }
+            // The deadline of the wait was set when the connection came, or was begun anew.
+            Decision::Wait(Need::Resolve { .. }) => self.wait(id, Waiting::Facts),
             Decision::Refuse(fault) => self.fail(now, id, Reason::Failed(Fault::Route(fault))),
             Decision::Passthrough { target } => {
                 self.learn(id, |c| {

@@ -13,6 +13,7 @@ use rpds::RedBlackTreeMapSync;
 use super::address::{Cidr, NetworkAddress, NetworkCidr, address_bits};
 use super::delta::{Changed, Delta};
 use super::file::{MeshError, MeshFile};
+use super::interner::Interner;
 use super::key::{PolicyKey, ServiceKey, Uid};
 use super::policy::PolicyEntry;
 use super::service::Service;
@@ -65,7 +66,7 @@ impl Snapshot {
         file.workloads.into_iter().for_each(|workload| delta.upsert_workload(workload));
         file.services.into_iter().for_each(|service| delta.upsert_service(service));
         file.policies.into_iter().for_each(|policy| delta.upsert_policy(policy));
-        Ok(Snapshot::new().apply(delta).0)
+        Ok(Snapshot::new().apply(Interner::new().share(delta)).0)
     }
 
     /// How many deltas made this snapshot.

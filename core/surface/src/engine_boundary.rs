@@ -1,8 +1,8 @@
 //! `culvert_core::engine::boundary`.
 
 use culvert_core::engine::boundary::{
-    CloseMode, Deadline, Input, Interest, Listener, MAX_SLICES, Origin, Output, PodId, Slices, SocketId,
-    WorkloadRef,
+    CloseMode, Deadline, Input, Interest, Listener, MAX_SLICES, Origin, Output, PodId, ResolveFault, Slices,
+    SocketId, WorkloadRef,
 };
 use culvert_core::fault::IoFault;
 use culvert_core::hbone::connect::Authority;
@@ -19,6 +19,7 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 const _: usize = MAX_SLICES;
 pub fn cases_of_close_mode(value: CloseMode) -> &'static str {
@@ -35,6 +36,11 @@ pub fn cases_of_input(value: Input) -> &'static str {
             let _: WorkloadRef = workload;
             let _: bool = consumer;
             "PodAdded"
+        }
+        Input::Resolved { host, outcome } => {
+            let _: Arc<str> = host;
+            let _: Result<(Vec<IpAddr>, Duration), ResolveFault> = outcome;
+            "Resolved"
         }
         Input::PodRemoved { pod } => {
             let _: PodId = pod;
@@ -132,6 +138,10 @@ pub fn cases_of_output(value: Output) -> &'static str {
             let _: SocketAddr = address;
             "Deliver"
         }
+        Output::Resolve { host } => {
+            let _: Arc<str> = host;
+            "Resolve"
+        }
         Output::NeedCredential { id, demand } => {
             let _: SpiffeId = id;
             let _: Demand = demand;
@@ -182,4 +192,11 @@ const _: fn(&str, &str, &str) -> WorkloadRef = WorkloadRef::new;
 pub fn fields_of_workload_ref(value: WorkloadRef) -> (Arc<str>, Arc<str>, Arc<str>) {
     let WorkloadRef { namespace, name, service_account } = value;
     (namespace, name, service_account)
+}
+
+pub fn cases_of_resolve_fault(value: ResolveFault) -> &'static str {
+    match value {
+        ResolveFault::NoSuchName => "NoSuchName",
+        ResolveFault::Unavailable => "Unavailable",
+    }
 }

@@ -43,6 +43,7 @@ pub fn fields_of_limits(
     Duration,
     Duration,
     usize,
+    usize,
 ) {
     let Limits {
         tcp_connect,
@@ -80,6 +81,7 @@ pub fn fields_of_limits(
         ejection_max,
         ejection_return,
         outliers,
+        names,
     } = value;
     (
         tcp_connect,
@@ -117,5 +119,6 @@ pub fn fields_of_limits(
         ejection_max,
         ejection_return,
         outliers,
+        names,
     )
 }

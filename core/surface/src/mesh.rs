@@ -4,11 +4,11 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::identity::SpiffeIdError;
 use culvert_core::mesh::{
     About, Action, AddressError, ApplicationTunnel, Changed, Cidr, DEFAULT_HBONE_PORT, Delta, Destination,
-    GatewayAddress, HealthPolicy, HealthStatus, IpFamilies, KeyError, LoadBalancer, Locality, Match,
-    MeshError, MeshFile, Mode, NetworkAddress, NetworkCidr, NetworkMode, Policy, PolicyEntry, PolicyKey,
-    PortMap, RoutingScope, Scope, Service, ServiceAccountMatch, ServiceError, ServiceKey, ServiceSpec,
-    Snapshot, StringMatch, TunnelProtocol, TunnelledApplication, Uid, Unread, Visibility, WeightedWaypoint,
-    Workload, WorkloadError, WorkloadSpec, WorkloadType,
+    GatewayAddress, HealthPolicy, HealthStatus, Interner, IpFamilies, KeyError, LoadBalancer, Locality,
+    Match, MeshError, MeshFile, Mode, NetworkAddress, NetworkCidr, NetworkMode, Policy, PolicyEntry,
+    PolicyKey, PortMap, RoutingScope, Scope, Service, ServiceAccountMatch, ServiceError, ServiceKey,
+    ServiceSpec, Snapshot, StringMatch, TunnelProtocol, TunnelledApplication, Uid, Unread, Visibility,
+    WeightedWaypoint, Workload, WorkloadError, WorkloadSpec, WorkloadType,
 };
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -577,6 +577,9 @@ const _: fn(&mut Delta, Arc<Workload>) = Delta::upsert_workload;
 const _: fn(&mut Delta, Arc<Service>) = Delta::upsert_service;
 const _: fn(&mut Delta, Arc<Policy>) = Delta::upsert_policy;
 const _: fn(&mut Delta, PolicyKey, Option<Scope>, &'static str) = Delta::undecodable_policy;
+pub type InternerIs = Interner;
+const _: fn() -> Interner = Interner::new;
+const _: fn(&mut Interner, Delta) -> Delta = Interner::share;
 const _: fn(&'static str, &'static str) -> PolicyKey = PolicyKey::new;
 const _: fn(&'static str, &'static str) -> ServiceKey = ServiceKey::new;
 const _: fn(&'static str) -> Uid = Uid::new;

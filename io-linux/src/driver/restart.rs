@@ -73,7 +73,7 @@ impl Standing {
                 // The last worker that lets go of the listeners closes them.
                 state.pods = Arc::default();
             }
-            Command::Credential { .. } | Command::Open { .. } | Command::Stop => {}
+            Command::Credential { .. } | Command::Resolved { .. } | Command::Open { .. } | Command::Stop => {}
         }
         Some(command)
     }

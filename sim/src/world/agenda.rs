@@ -2,7 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use culvert_core::engine::boundary::ResolveFault;
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
 use culvert_core::identity::rotation::FetchId;
@@ -31,6 +35,8 @@ pub(super) enum Happening {
     Facts(NodeId, Parcel),
     /// The certificate authority answers a fetch of a node's rotation.
     Fetched(NodeId, SpiffeId, FetchId),
+    /// A resolver answers.
+    Resolved(NodeId, Arc<str>, Result<(Vec<IpAddr>, Duration), ResolveFault>),
     /// A node gets a newer credential, whatever it asked for.
     Reissue(NodeId, SpiffeId),
     /// A node asks for a newer credential.

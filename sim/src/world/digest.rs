@@ -34,6 +34,7 @@ impl Digest {
             Output::Join { a, b } => (a, b).hash(self),
             Output::NeedCredential { id, demand } => (id, demand).hash(self),
             Output::DropCredential(id) => id.hash(self),
+            Output::Resolve { host } => host.hash(self),
             Output::Finish { socket } => socket.hash(self),
             Output::Close { socket, mode } => (socket, mode).hash(self),
             Output::Report(event) => self.event(event),

@@ -311,7 +311,8 @@ impl Node {
                 Output::Connect { .. }
                 | Output::Deliver { .. }
                 | Output::NeedCredential { .. }
-                | Output::DropCredential(_) => self.wants.push(output),
+                | Output::DropCredential(_)
+                | Output::Resolve { .. } => self.wants.push(output),
             }
         }
     }

@@ -13,6 +13,7 @@ mod interest;
 mod liar;
 mod memory;
 mod mesh;
+mod name;
 mod outage;
 mod policy;
 mod relay;
