@@ -2,11 +2,12 @@
 //!
 //! [`outbound`] decides for a connection a workload opens, [`inbound_connect`] for a CONNECT that arrives for a
 //! workload, [`inbound_plaintext`] for a plain connection that arrives for it. Chance enters only as an argument, and
-//! only to choose among endpoints of equal standing. What cannot be done yet is refused, never done another way:
-//! traffic that belongs before a waypoint or a network gateway does not go past it.
+//! only to choose among waypoints and endpoints of equal standing. What cannot be done is refused, never done another
+//! way: traffic that belongs before a waypoint or a network gateway does not go past it.
 
 mod endpoint;
 mod fault;
+mod gateway;
 mod inbound;
 mod outbound;
 
@@ -16,10 +17,10 @@ use std::sync::Arc;
 
 pub use fault::{InboundFault, RouteFault};
 pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext};
-pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound};
+pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound, outbound_seeing};
 
 use crate::hbone::connect::Authority;
-use crate::mesh::{DEFAULT_HBONE_PORT, Destination, GatewayAddress, NetworkAddress, Snapshot, Uid, Workload};
+use crate::mesh::{DEFAULT_HBONE_PORT, Uid};
 
 /// The ports a node proxy listens on in a pod: outbound, inbound, HBONE and SOCKS (node.md row 12).
 pub const OWN_PORTS: [u16; 4] = [15001, 15006, 15008, 15080];
@@ -78,20 +79,4 @@ fn is_special(ip: IpAddr) -> bool {
             v6.is_loopback() || v6.is_unicast_link_local() || v6.is_multicast() || v6.is_unspecified()
         }
     }
-}
-
-/// Whether a workload is (one of) what stands behind a gateway's address.
-fn is_gateway(snapshot: &Snapshot, gateway: &GatewayAddress, workload: &Workload) -> bool {
-    match &gateway.destination {
-        Destination::Address(address) => {
-            (*address.network() == workload.network && workload.has_ip(address.ip()))
-                || is_endpoint_at(snapshot, address, workload)
-        }
-        Destination::Service(key) => workload.service_ports(key).is_some(),
-    }
-}
-
-fn is_endpoint_at(snapshot: &Snapshot, address: &NetworkAddress, workload: &Workload) -> bool {
-    let service = snapshot.service_at(address, workload.namespace());
-    service.is_some_and(|service| workload.service_ports(&service.key).is_some())
 }

@@ -4,6 +4,7 @@
 mod abort;
 pub mod boundary;
 mod credentials;
+mod endpoints;
 mod flow;
 mod inbound;
 mod judge;
@@ -30,6 +31,7 @@ use timers::{Timer, Timers};
 use trust::Trusted;
 use tunnels::{PoolKey, TunnelEntry, TunnelId};
 
+use crate::balance::Observed;
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
 use crate::hbone::tunnel::TunnelBlock;
@@ -68,6 +70,7 @@ pub struct Engine<L: Lies = Honest> {
     flows: Slots<FlowId, Flow>,
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
     pool: Pool<PoolKey, TunnelId, FlowId>,
+    observed: Observed,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,
@@ -111,6 +114,7 @@ impl<L: Lies> Engine<L> {
             tunnels_per_key: config.limits.tunnels_per_key,
             waiters_per_key: config.limits.waiters_per_key,
         };
+        let observed = Observed::new(&config.limits);
         Engine {
             lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
@@ -129,6 +133,7 @@ impl<L: Lies> Engine<L> {
             flows: Slots::new(),
             tunnels: Slots::new(),
             pool: Pool::new(limits),
+            observed,
             waiting: BTreeSet::new(),
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -220,6 +225,7 @@ impl<L: Lies> Engine<L> {
         let now = Now { time: now.time.max(self.latest.time), wall: now.wall };
         self.latest = now;
         self.wall.set(now.wall);
+        self.return_endpoints(now);
         now
     }
 

@@ -209,6 +209,8 @@ macro_rules! planted {
     ($($wrong:tt)*) => {};
 }
 
+pub mod balance;
+mod btree;
 pub mod capture;
 pub mod compliance;
 pub mod engine;

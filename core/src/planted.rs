@@ -206,6 +206,21 @@ bugs! {
     MergeForgetsPolicies: "S13", CoreTest("mesh::snapshot::tests::changes_merge_to_what_they_were_apart");
     /// A workload that is gone is still found by its address.
     RemovedStaysIndexed: "S13", Scenarios;
+    /// A workload that is gone is still chosen as an endpoint.
+    RemovedStaysChosen: "C12", CoreTest("mesh::snapshot::tests::every_index_answers_as_the_facts_do");
+
+    // Choice of endpoints.
+    /// Connections that ended count as under way at their endpoint.
+    LoadNeverEnds: "R2", CoreTest("balance::choice::tests::connections_under_way_are_counted_and_forgotten");
+    /// However many endpoints of a service fail, all of them are ejected.
+    EjectsAll: "C12", CoreTest("balance::outlier::tests::half_of_a_service_is_never_ejected");
+    /// Ejections grow without end.
+    EjectionNotBounded: "C12", CoreTest("balance::outlier::tests::ejections_grow_are_bounded_and_forgotten");
+    /// The first endpoint drawn is taken, however busy it is.
+    OneChoice: "L2", CoreTest("balance::choice::tests::of_two_the_one_is_taken_that_has_less_to_do");
+
+    /// A connection is tried at one endpoint after the other, however often it failed.
+    RetriedWithoutEnd: "S17", WorldTest("endpoint::a_connection_is_tried_twice_at_most");
 
     // Identity, TLS, capture.
     /// Of two SPIFFE ids in a certificate the first is taken.
@@ -245,7 +260,7 @@ bugs! {
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
-    WaypointPassed: "S19", CoreTest("capture::outbound::tests::every_kind_of_destination_goes_its_way");
+    WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
     /// A CONNECT may ask for any address.
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.

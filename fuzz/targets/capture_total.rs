@@ -11,7 +11,7 @@ use culvert_core::capture::{
     inbound_plaintext, outbound,
 };
 use culvert_core::hbone::connect::Authority;
-use culvert_core::mesh::{Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload};
+use culvert_core::mesh::{NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload};
 use culvert_fuzz::{facts, input};
 use libfuzzer_sys::fuzz_target;
 
@@ -48,6 +48,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         resolved_goes_to_an_answer(&decision, &resolved);
     }
     check_outbound(&decision, &local, &captured);
+    check_waypoint(&decision, &snapshot, &local, &captured);
 
     let authority = match u.int_in_range(0..=2)? {
         0 => Authority::Host { host: facts::host(u)?.into(), port: facts::socket(u)?.port() },
@@ -108,21 +109,64 @@ fn check_outbound(decision: &Decision, local: &Local, captured: &Captured<'_>) {
             assert!(local.same_node && local.workloads.contains(&to.destination.uid));
             check_reached(to.target, &to.destination, to.service.as_ref(), local);
         }
-        Decision::Tunnel(to) => check_tunnel(to, local),
+        Decision::Tunnel(to) => check_tunnel(to, local, captured),
         Decision::Refuse(_) | Decision::Wait(_) => {}
     }
 }
 
-fn check_tunnel(to: &TunnelTo, local: &Local) {
-    assert_eq!(to.destination.protocol, TunnelProtocol::Hbone);
-    assert_eq!(to.peer, SocketAddr::new(to.authority.ip(), local.hbone_port));
-    assert!(to.expected.is_sorted() && to.expected.contains(to.destination.identity()));
-    let alternatives: Vec<_> = to.service.iter().flat_map(|service| service.identities()).collect();
-    assert!(to.expected.iter().all(|id| id == to.destination.identity() || alternatives.contains(id)));
-    check_reached(to.authority, &to.destination, to.service.as_ref(), local);
+/// Nothing goes past a waypoint but from one that has its identity (S19).
+fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
+    let at = NetworkAddress::new(local.network.clone(), captured.original.ip());
+    let guarded = match snapshot.workload_at(&at) {
+        Some(workload) => workload.waypoint.is_some(),
+        None => {
+            let service = snapshot.service_at(&at, captured.source.namespace());
+            service.is_some_and(|service| service.has_waypoint())
+        }
+    };
+    let is_twin = |workload: &&Arc<Workload>| {
+        workload.identity() == captured.source.identity() && workload.has_ip(captured.peer.ip())
+    };
+    if !guarded || snapshot.workloads().any(|workload| is_twin(&workload)) {
+        return;
+    }
+    match decision {
+        Decision::Refuse(_) | Decision::Wait(_) => {}
+        Decision::Tunnel(to) if to.inner.is_some() => {}
+        Decision::Tunnel(to) => assert_eq!(to.authority, Authority::ip(captured.original), "{to:?}"),
+        past => panic!("past a waypoint: {past:?}"),
+    }
 }
 
-/// What is dialled is a port of the destination's own, behind no waypoint, and never of the proxy.
+fn check_tunnel(to: &TunnelTo, local: &Local, captured: &Captured<'_>) {
+    assert!(to.expected.is_sorted() && to.expected.contains(to.destination.identity()));
+    assert_ne!(to.peer.port(), 0);
+    let special = [15001, 15006, 15080].contains(&to.peer.port());
+    assert!(!special, "{} takes no tunnels", to.peer);
+    match (&to.authority, &to.inner, &to.service) {
+        (Authority::Host { host, port }, Some(inner), Some(service)) => {
+            assert!(!inner.is_empty() && inner.is_sorted(), "anybody could answer in the other network");
+            assert_eq!((host, *port), (&service.key.hostname, captured.original.port()));
+        }
+        (Authority::Ip(target), None, _) if target.ip() == to.peer.ip() => {
+            assert_eq!(to.destination.protocol, TunnelProtocol::Hbone);
+            assert_eq!(to.peer.port(), local.hbone_port);
+            let own = to.destination.identity();
+            let alternatives: Vec<_> = to.service.iter().flat_map(|service| service.identities()).collect();
+            assert!(to.expected.iter().all(|id| id == own || alternatives.contains(id)));
+            check_reached(*target, &to.destination, to.service.as_ref(), local);
+        }
+        // A waypoint is asked for what the application asked for.
+        (Authority::Ip(target), None, service) => {
+            assert_eq!(*target, canonical(captured.original));
+            assert_eq!(to.destination.network, local.network);
+            assert!(service.as_ref().is_none_or(|service| service.has_waypoint()));
+        }
+        (authority, inner, service) => panic!("{authority} with {inner:?} for {service:?}"),
+    }
+}
+
+/// What is dialled is a port of the destination's own, and never of the proxy.
 fn check_reached(target: SocketAddr, destination: &Workload, service: Option<&Arc<Service>>, local: &Local) {
     assert!(!is_own_port(local, target.port()), "{target} is a port of the proxy");
     assert_ne!(target.port(), 0, "{target}");
@@ -134,7 +178,6 @@ fn check_reached(target: SocketAddr, destination: &Workload, service: Option<&Ar
     }
     match service {
         Some(service) => {
-            assert!(!service.has_waypoint(), "past the waypoint of {}", service.key);
             assert!(destination.service_ports(&service.key).is_some(), "{} is no endpoint", destination.uid);
         }
         None => assert!(destination.has_ip(target.ip())),
@@ -145,7 +188,7 @@ fn resolved_goes_to_an_answer(decision: &Decision, resolved: &Resolved) {
     let target = match decision {
         Decision::Plaintext { target, .. } => *target,
         Decision::Local(to) => to.target,
-        Decision::Tunnel(to) => to.authority,
+        Decision::Tunnel(to) => to.peer,
         Decision::Passthrough { .. } => panic!("an endpoint's name became the client's own target"),
         Decision::Refuse(_) | Decision::Wait(_) => return,
     };

@@ -111,7 +111,7 @@ impl PodConfig {
     /// `snapshot` has for it, and port 15008. `None` where there is no such workload, or it has no address.
     pub fn in_process(snapshot: &Snapshot, workload: WorkloadRef, consumer: Backlog) -> Option<PodConfig> {
         let WorkloadRef { namespace, name, service_account } = &workload;
-        let known = snapshot.instances(namespace, name, service_account).first()?;
+        let known = snapshot.instances(namespace, name, service_account).next()?;
         let address = *known.ips.first()?;
         Some(PodConfig {
             workload,

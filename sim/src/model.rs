@@ -8,8 +8,8 @@ use std::sync::Arc;
 use culvert_core::identity::SpiffeId;
 use culvert_core::limit::PROXY_PORTS;
 use culvert_core::mesh::{
-    Action, Cidr, HealthPolicy, HealthStatus, Match, Mode, NetworkMode, Policy, PolicyEntry, Scope, Service,
-    Snapshot, StringMatch, TunnelProtocol, Workload,
+    Action, Cidr, Destination, GatewayAddress, HealthPolicy, HealthStatus, Match, Mode, NetworkMode, Policy,
+    PolicyEntry, Scope, Service, Snapshot, StringMatch, TunnelProtocol, Workload,
 };
 
 /// What policy says of a connection.
@@ -41,6 +41,8 @@ pub enum Way {
     Plain(SocketAddr),
     /// To a workload that shows one of these identities.
     Mesh(SocketAddr, BTreeSet<SpiffeId>),
+    /// To what shows one of these identities in another network, which is asked for a service by its name.
+    Beyond(BTreeSet<SpiffeId>),
 }
 
 /// The facts of the pod of this namespace, name and service account.
@@ -137,8 +139,9 @@ fn is_met(wanted: &Match, action: Action, call: Call<'_>) -> bool {
         && !wanted.not_destination_ports.contains(&call.to.port())
 }
 
-/// Every way that a connection of a workload to an address may take; none where it must go nowhere.
-pub fn ways(facts: &Snapshot, source: &Workload, to: SocketAddr) -> Vec<Way> {
+/// Every way that a connection of a workload, from one address of its to another address, may take; none where it must go
+/// nowhere.
+pub fn ways(facts: &Snapshot, source: &Workload, from: IpAddr, to: SocketAddr) -> Vec<Way> {
     let ip = to.ip().to_canonical();
     let named = SocketAddr::new(ip, to.port());
     let owns = |workload: &&Arc<Workload>| {
@@ -150,9 +153,12 @@ pub fn ways(facts: &Snapshot, source: &Workload, to: SocketAddr) -> Vec<Way> {
         (!workload.uid.is_pod(), plain, workload.uid.clone())
     };
     if let Some(owner) = facts.workloads().filter(owns).min_by_key(rank) {
-        // Nothing goes past a waypoint.
-        let ways = if owner.waypoint.is_some() { None } else { way(owner, None, named) };
-        return ways.into_iter().collect();
+        // Nothing goes past a waypoint but the waypoint.
+        let waypoints: Vec<_> = owner.waypoint.as_deref().into_iter().collect();
+        return match behind(facts, &waypoints, source, from) {
+            Some(stand) => stand.iter().filter_map(|one| one.way_to(facts, named, None)).collect(),
+            None => way(owner, None, named).into_iter().collect(),
+        };
     }
     let stands_there = |service: &&Arc<Service>| {
         let in_range = |range: &culvert_core::mesh::NetworkCidr| range.cidr.contains(ip);
@@ -163,13 +169,112 @@ pub fn ways(facts: &Snapshot, source: &Workload, to: SocketAddr) -> Vec<Way> {
     if services.is_empty() {
         return passthrough(named).into_iter().collect();
     }
-    services.iter().flat_map(|service| ways_to_service(facts, service, named)).collect()
+    services.iter().flat_map(|service| ways_to_service(facts, service, source, from, named)).collect()
 }
 
-fn ways_to_service(facts: &Snapshot, service: &Service, to: SocketAddr) -> Vec<Way> {
+/// Somebody at a waypoint's or a gateway's address, and the service by which it is found there.
+struct Stand<'a> {
+    who: &'a Workload,
+    by: Option<&'a Service>,
+}
+
+impl Stand<'_> {
+    fn identities(&self) -> BTreeSet<SpiffeId> {
+        let own = std::iter::once(self.who.identity().clone());
+        own.chain(self.by.into_iter().flat_map(Service::identities)).collect()
+    }
+
+    /// The way through it, for what was asked by a service's address or by a pod's.
+    fn way_to(&self, facts: &Snapshot, asked: SocketAddr, service: Option<&Service>) -> Option<Way> {
+        if self.who.network.is_empty() {
+            return Some(Way::Mesh(asked, self.identities()));
+        }
+        // In another network it is reached by a gateway, and only for a service.
+        service?;
+        match self.by {
+            Some(by) => beyond(facts, self.who, by),
+            None => self.who.network_gateway.as_ref().map(|_| Way::Beyond(self.identities())),
+        }
+    }
+}
+
+/// Who may take the connections of a workload to what is behind these waypoints; none where it goes there directly, because
+/// there is no waypoint or it is one.
+fn behind<'a>(
+    facts: &'a Snapshot,
+    waypoints: &[&GatewayAddress],
+    source: &Workload,
+    from: IpAddr,
+) -> Option<Vec<Stand<'a>>> {
+    let stands: Vec<Stand<'_>> = waypoints.iter().flat_map(|waypoint| stands_at(facts, waypoint)).collect();
+    let is_source = |stand: &Stand<'_>| {
+        stand.who.identity() == source.identity() && stand.who.network.is_empty() && stand.who.has_ip(from)
+    };
+    if waypoints.is_empty() || stands.iter().any(is_source) {
+        return None;
+    }
+    let fit = |stand: &Stand<'_>| match stand.by {
+        Some(service) => {
+            let balancer = service.load_balancer.clone().unwrap_or_default();
+            let healthy = stand.who.status == HealthStatus::Healthy;
+            (healthy || balancer.health_policy == HealthPolicy::AllowAll) && stand.who.capacity > 0
+        }
+        None => true,
+    };
+    Some(stands.into_iter().filter(fit).collect())
+}
+
+/// Whoever stands at a waypoint's or a gateway's address.
+fn stands_at<'a>(facts: &'a Snapshot, gateway: &GatewayAddress) -> Vec<Stand<'a>> {
+    let (at, named) = match &gateway.destination {
+        Destination::Address(at) => (Some(at), None),
+        Destination::Service(key) => (None, Some(key)),
+    };
+    let owns = |workload: &&Arc<Workload>| {
+        let own = workload.network_mode == NetworkMode::Standard;
+        own && at.is_some_and(|at| workload.network == *at.network() && workload.has_ip(at.ip()))
+    };
+    let direct: Vec<_> = facts.workloads().filter(owns).map(|who| Stand { who, by: None }).collect();
+    if !direct.is_empty() {
+        return direct;
+    }
+    let is_it = |service: &&Arc<Service>| {
+        at.is_some_and(|at| service.vips.contains(at)) || named == Some(&service.key)
+    };
+    let endpoints = |service: &'a Arc<Service>| {
+        let of = facts.workloads().filter(|who| who.service_ports(&service.key).is_some());
+        of.map(|who| Stand { who, by: Some(service) })
+    };
+    facts.services().filter(is_it).flat_map(endpoints).collect()
+}
+
+/// The way to a service in the network of one of its endpoints: who answers there is one that the service names, or one of
+/// those endpoints that is known by its own address.
+fn beyond(facts: &Snapshot, endpoint: &Workload, service: &Service) -> Option<Way> {
+    let is_there = |who: &&Arc<Workload>| {
+        who.network == endpoint.network && !who.ips.is_empty() && who.service_ports(&service.key).is_some()
+    };
+    let there = facts.workloads().filter(is_there).map(|who| who.identity().clone());
+    let gateway = endpoint.network_gateway.as_deref()?;
+    (!stands_at(facts, gateway).is_empty()).then(|| Way::Beyond(service.identities().chain(there).collect()))
+}
+
+fn ways_to_service(
+    facts: &Snapshot,
+    service: &Service,
+    source: &Workload,
+    from: IpAddr,
+    to: SocketAddr,
+) -> Vec<Way> {
     let balancer = service.load_balancer.clone().unwrap_or_default();
-    if service.has_waypoint() {
-        return Vec::new();
+    let weighted: Vec<_> = service.weighted_waypoints.iter().collect();
+    let all: Vec<_> = service.waypoint.iter().chain(weighted.iter().map(|one| &one.destination)).collect();
+    if behind(facts, &all, source, from).is_some() {
+        let with_weight = weighted.iter().filter(|one| one.weight > 0).map(|one| &one.destination);
+        let due: Vec<_> =
+            if weighted.is_empty() { service.waypoint.iter().collect() } else { with_weight.collect() };
+        let stands = behind(facts, &due, source, from).unwrap_or_default();
+        return stands.iter().filter_map(|stand| stand.way_to(facts, to, Some(service))).collect();
     }
     if balancer.mode == Mode::Passthrough {
         return passthrough(to).into_iter().collect();
@@ -183,6 +288,10 @@ fn ways_to_service(facts: &Snapshot, service: &Service, to: SocketAddr) -> Vec<W
         let port = [ports.target(to.port()), service.ports.target(to.port()), tunnel];
         let port = port.into_iter().flatten().find(|port| *port != 0);
         let (Some(port), true, true) = (port, fit, endpoint.capacity > 0) else { continue };
+        if !endpoint.network.is_empty() {
+            ways.extend(beyond(facts, endpoint, service));
+            continue;
+        }
         ways.extend(
             endpoint.ips.iter().filter_map(|ip| way(endpoint, Some(service), SocketAddr::new(*ip, port))),
         );

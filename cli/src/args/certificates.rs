@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use culvert_channel::{ChannelConfig, Roots};
+use culvert_channel::ChannelConfig;
+
+use super::channel::{SYSTEM, header, roots};
 
 use super::value::duration;
 
@@ -14,9 +16,9 @@ pub struct CertificateArgs {
     /// Istio's certificate service, as https://HOST:PORT
     #[arg(long, value_name = "URL")]
     pub ca_address: Option<String>,
-    /// Who vouches for the certificate service, in PEM [default: whom the operating system trusts]
-    #[arg(long, value_name = "FILE", requires = "ca_address")]
-    pub ca_roots: Option<PathBuf>,
+    /// Who vouches for the certificate service: a PEM file, PEM text, or SYSTEM for whom this machine trusts
+    #[arg(long, value_name = "ROOTS", default_value = SYSTEM, requires = "ca_address")]
+    pub ca_root_ca: String,
     /// The bearer token that says who asks, read at each request
     #[arg(long, value_name = "FILE", requires = "ca_address")]
     pub ca_token: Option<PathBuf>,
@@ -26,9 +28,6 @@ pub struct CertificateArgs {
     /// The name that the service's certificate must bear, in place of the URL's host
     #[arg(long, value_name = "NAME", requires = "ca_address")]
     pub ca_hostname: Option<String>,
-    /// The cluster that is told to the service
-    #[arg(long, value_name = "NAME", requires = "ca_address")]
-    pub ca_cluster: Option<String>,
     /// Ask for one's own identity only, as a node of one workload does
     #[arg(long, requires = "ca_address")]
     pub ca_own_identity: bool,
@@ -56,15 +55,13 @@ pub struct IstioSettings {
 
 impl CertificateArgs {
     /// How the certificate service is asked, if there is one.
-    pub(super) fn istio(&self) -> Option<IstioSettings> {
+    pub(super) fn istio(&self, cluster_id: Option<&str>) -> Option<IstioSettings> {
         let mut channel = ChannelConfig::new(self.ca_address.clone()?);
-        if let Some(roots) = &self.ca_roots {
-            channel.roots = Roots::File(roots.clone());
-        }
+        channel.roots = roots(self.ca_root_ca.clone());
         channel.token.clone_from(&self.ca_token);
         channel.headers.clone_from(&self.ca_headers);
         channel.alternative_hostname.clone_from(&self.ca_hostname);
-        channel.cluster_id.clone_from(&self.ca_cluster);
+        channel.cluster_id = cluster_id.map(str::to_owned);
         Some(IstioSettings { channel, ttl: self.secret_ttl, impersonate: !self.ca_own_identity })
     }
 
@@ -76,12 +73,5 @@ impl CertificateArgs {
         } else {
             format!("unix://{endpoint}")
         })
-    }
-}
-
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("expected NAME=VALUE".to_owned()),
     }
 }

@@ -3,18 +3,27 @@
 /// Why a workload's outbound connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum RouteFault {
-    /// The destination is in another network; tunnels through a network gateway are not supported.
-    #[error("the destination is behind a network gateway, which is not supported")]
-    GatewayUnsupported,
     /// The chosen endpoint's name has no address that could be dialled.
     #[error("the endpoint's name has no usable address")]
     NoAddress,
+    /// The destination is in another network, to which no gateway leads that could take the connection.
+    #[error("no gateway leads to the destination's network")]
+    NoGateway,
     /// The service has no endpoint that could take the connection.
     #[error("the service has no healthy endpoint")]
     NoHealthyEndpoint,
+    /// The destination is in another network, and nothing says which identities it has there.
+    #[error("nothing says which identities the destination has in its network")]
+    NoIdentity,
     /// The service has no such port.
     #[error("the service has no such port")]
     NoServicePort,
+    /// The destination has a waypoint, at whose address nothing stands that could take the connection; nothing goes past one.
+    #[error("the destination's waypoint has no healthy endpoint")]
+    NoWaypoint,
+    /// What is in another network is reached by a service's address only.
+    #[error("the destination is in another network and was not addressed by a service")]
+    NotByService,
     /// The proxy would have to dial a port of its own.
     #[error("the port belongs to the proxy")]
     OwnPort,
@@ -24,23 +33,22 @@ pub enum RouteFault {
     /// The address is none a connection can go to.
     #[error("no connection can go to this address")]
     Unroutable,
-    /// The destination has a waypoint; tunnels to waypoints are not supported, and nothing goes past one.
-    #[error("the destination is behind a waypoint, which is not supported")]
-    WaypointUnsupported,
 }
 
 impl RouteFault {
     /// A short name for metrics, of a small fixed set.
     pub fn label(self) -> &'static str {
         match self {
-            RouteFault::GatewayUnsupported => "gateway_unsupported",
             RouteFault::NoAddress => "no_address",
+            RouteFault::NoGateway => "no_gateway",
             RouteFault::NoHealthyEndpoint => "no_healthy_endpoint",
+            RouteFault::NoIdentity => "no_identity",
             RouteFault::NoServicePort => "no_service_port",
+            RouteFault::NoWaypoint => "no_waypoint",
+            RouteFault::NotByService => "not_by_service",
             RouteFault::OwnPort => "own_port",
             RouteFault::SelfCall => "self_call",
             RouteFault::Unroutable => "unroutable",
-            RouteFault::WaypointUnsupported => "waypoint_unsupported",
         }
     }
 }

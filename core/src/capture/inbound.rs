@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Authority, InboundFault, Local, canonical, endpoint, is_gateway, is_special};
+use super::{Authority, InboundFault, Local, canonical, endpoint, gateway, is_special};
 use crate::mesh::{NetworkAddress, Service, Snapshot, TunnelledApplication, Workload};
 
 /// Where a connection that arrived for a workload goes.
@@ -76,7 +76,9 @@ fn check_address(
     let address = NetworkAddress::new(local.network.clone(), requested);
     let stands_before = match snapshot.workload_at(&address) {
         Some(target) => {
-            target.waypoint.as_ref().is_some_and(|waypoint| is_gateway(snapshot, waypoint, workload))
+            let waypoint = target.waypoint.as_deref();
+            let namespace = target.namespace();
+            waypoint.is_some_and(|waypoint| gateway::is_workload(snapshot, waypoint, namespace, workload))
         }
         None => snapshot
             .service_at(&address, workload.namespace())
@@ -86,8 +88,8 @@ fn check_address(
 }
 
 fn is_waypoint_of(snapshot: &Snapshot, service: &Service, workload: &Workload) -> bool {
-    let weighted = service.weighted_waypoints.iter().map(|weighted| &weighted.destination);
-    service.waypoint.iter().chain(weighted).any(|waypoint| is_gateway(snapshot, waypoint, workload))
+    let namespace = &service.key.namespace;
+    service.waypoints().any(|waypoint| gateway::is_workload(snapshot, waypoint, namespace, workload))
 }
 
 /// The port of the workload, and the service, that a hostname means.

@@ -3,9 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Local, RouteFault, canonical, endpoint, is_gateway};
+use super::gateway::{self, Chosen, Unknown};
+use super::{Authority, Local, RouteFault, canonical, endpoint};
+use crate::balance::{self, Seen};
 use crate::identity::SpiffeId;
-use crate::mesh::{Mode, NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload};
+use crate::mesh::{
+    GatewayAddress, Mode, NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload,
+};
 
 /// A connection that was captured on its way out of a workload.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +54,7 @@ pub enum Decision {
     },
     /// Nowhere.
     Refuse(RouteFault),
-    /// To a workload by an HBONE tunnel.
+    /// To a workload, a waypoint or another network by an HBONE tunnel.
     Tunnel(Box<TunnelTo>),
     /// It depends on something that is to be found out; then ask again with the same draw.
     Wait(Need),
@@ -66,19 +70,23 @@ pub enum Need {
     },
 }
 
-/// A workload to reach by an HBONE tunnel.
+/// A workload to reach by an HBONE tunnel: the destination itself, or its waypoint, or the gateway of its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelTo {
     /// Where the tunnel goes.
     pub peer: SocketAddr,
-    /// What the CONNECT asks for.
-    pub authority: SocketAddr,
+    /// What the CONNECT asks for: of a workload its own address, of a waypoint what the application asked for, of another
+    /// network the service's name (node.md row 31).
+    pub authority: Authority,
     /// The identities of which the peer must show one; sorted, at least one.
     pub expected: Vec<SpiffeId>,
-    /// The workload.
+    /// The workload at the tunnel's end.
     pub destination: Arc<Workload>,
-    /// The service it was reached by.
+    /// The service that was addressed.
     pub service: Option<Arc<Service>>,
+    /// Present where the tunnel goes to a gateway: in its stream goes a second tunnel, with the same authority, whose far end
+    /// must show one of these identities; sorted, at least one (node.md row 61).
+    pub inner: Option<Vec<SpiffeId>>,
 }
 
 /// A workload to reach within the process.
@@ -94,16 +102,28 @@ pub struct LocalTo {
 
 /// Decides where a connection goes. `draw` is a number from all 64-bit numbers, each as likely as another.
 pub fn outbound(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, draw: u64) -> Decision {
+    outbound_seeing(snapshot, local, captured, &Seen::default(), draw)
+}
+
+/// As [`outbound`], with what was seen of the endpoints among which is chosen.
+pub fn outbound_seeing(
+    snapshot: &Snapshot,
+    local: &Local,
+    captured: &Captured<'_>,
+    seen: &Seen<'_>,
+    draw: u64,
+) -> Decision {
     let original = canonical(captured.original);
     if let Err(fault) = guard(local, captured.source, original) {
         return Decision::Refuse(fault);
     }
+    let asked = Asked { snapshot, local, captured, seen, original, draw };
     let address = NetworkAddress::new(local.network.clone(), original.ip());
     if let Some(destination) = snapshot.workload_at(&address) {
-        return to_workload(snapshot, local, captured.source, destination, original);
+        return asked.workload(destination);
     }
     match snapshot.service_at(&address, captured.source.namespace()) {
-        Some(service) => to_service(snapshot, local, captured, service, original, draw),
+        Some(service) => asked.service(service),
         None => passthrough(local, original),
     }
 }
@@ -129,55 +149,180 @@ fn passthrough(local: &Local, target: SocketAddr) -> Decision {
     Decision::Passthrough { target }
 }
 
-/// The client named the workload by its address: the workload's waypoint counts, unless it is the client itself.
-fn to_workload(
-    snapshot: &Snapshot,
-    local: &Local,
-    source: &Workload,
-    destination: &Arc<Workload>,
+/// A connection to decide on, with everything that decides.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    snapshot: &'a Snapshot,
+    local: &'a Local,
+    captured: &'a Captured<'a>,
+    seen: &'a Seen<'a>,
+    /// What the client asked for, in canonical form.
     original: SocketAddr,
-) -> Decision {
-    planted!(WaypointPassed => return reach(local, destination, None, original));
-    match &destination.waypoint {
-        Some(waypoint) if !is_gateway(snapshot, waypoint, source) => {
-            Decision::Refuse(RouteFault::WaypointUnsupported)
+    draw: u64,
+}
+
+impl<'a> Asked<'a> {
+    /// The client named the workload by its address: the workload's waypoint counts, unless it is the client itself.
+    fn workload(&self, destination: &Arc<Workload>) -> Decision {
+        planted!(WaypointPassed => return reach(self.local, destination, None, self.original));
+        match destination.waypoint.as_deref() {
+            Some(waypoint) if !self.is_from(waypoint, destination.namespace()) => {
+                self.waypoint(waypoint, destination.namespace(), None)
+            }
+            _ => reach(self.local, destination, None, self.original),
         }
-        _ => reach(local, destination, None, original),
+    }
+
+    /// The client named a service: the service's waypoint counts, unless it is the client itself, and none of its endpoints'.
+    fn service(&self, service: &'a Arc<Service>) -> Decision {
+        let namespace = &service.key.namespace;
+        if service.has_waypoint() && !service.waypoints().any(|waypoint| self.is_from(waypoint, namespace)) {
+            return match self.sample_waypoint(service) {
+                Some(waypoint) => self.waypoint(waypoint, namespace, Some(service)),
+                None => Decision::Refuse(RouteFault::NoWaypoint),
+            };
+        }
+        if service.load_balancer.as_ref().is_some_and(|balancer| balancer.mode == Mode::Passthrough) {
+            return passthrough(self.local, self.original);
+        }
+        let Asked { snapshot, local, captured, seen, original, draw } = *self;
+        let chosen = match endpoint::choose(snapshot, local, captured, service, original.port(), seen, draw) {
+            Ok(chosen) => chosen,
+            Err(fault) => return Decision::Refuse(fault),
+        };
+        if chosen.workload.network != local.network {
+            let expected = self.identities_in(&chosen.workload.network, service);
+            return self.another_network(chosen.workload, Some(service), expected);
+        }
+        let ip = if chosen.workload.ips.is_empty() {
+            let host = &chosen.workload.about.hostname;
+            let Some(resolved) = captured.resolved.filter(|resolved| resolved.host == *host) else {
+                return Decision::Wait(Need::Resolve { host: host.clone() });
+            };
+            endpoint::resolved_ip(service, &resolved.addresses, original.ip(), draw)
+        } else {
+            endpoint::endpoint_ip(service, chosen.workload, original.ip())
+        };
+        match ip {
+            Some(ip) => reach(local, chosen.workload, Some(service), SocketAddr::new(ip, chosen.port)),
+            None => Decision::Refuse(RouteFault::NoAddress),
+        }
+    }
+
+    /// Whether the client is this waypoint: by identity and address, so that whoever has only one of them is not.
+    fn is_from(&self, waypoint: &GatewayAddress, namespace: &str) -> bool {
+        let (identity, ip) = (self.captured.source.identity(), self.captured.peer.ip());
+        gateway::is_peer(self.snapshot, self.local, waypoint, namespace, identity, ip)
+    }
+
+    /// The waypoint of this connection: of several one by weight (node.md row 53).
+    fn sample_waypoint(&self, service: &'a Service) -> Option<&'a GatewayAddress> {
+        let weighted = &service.weighted_waypoints;
+        if weighted.is_empty() {
+            return service.waypoint.as_ref();
+        }
+        let total = weighted.iter().map(|entry| u64::from(entry.weight)).fold(0, u64::saturating_add);
+        let mut at = balance::scaled(independent(self.draw), total);
+        for entry in weighted {
+            let weight = u64::from(entry.weight);
+            if at < weight {
+                return Some(&entry.destination);
+            }
+            at -= weight;
+        }
+        None
+    }
+
+    /// The way to a waypoint: it is asked for what the application asked for, and no waypoint of its own is looked for.
+    fn waypoint(
+        &self,
+        waypoint: &GatewayAddress,
+        namespace: &str,
+        service: Option<&Arc<Service>>,
+    ) -> Decision {
+        let Asked { snapshot, local, captured, seen, original, draw } = *self;
+        let fault = RouteFault::NoWaypoint;
+        let chosen = match gateway::choose(snapshot, captured.source, seen, waypoint, namespace, draw, fault)
+        {
+            Ok(chosen) => chosen,
+            Err(fault) => return Decision::Refuse(fault),
+        };
+        if chosen.workload.network != local.network {
+            let expected = match chosen.service {
+                Some(service) => self.identities_in(&chosen.workload.network, service),
+                None => chosen.identities(),
+            };
+            return self.another_network(chosen.workload, service, expected);
+        }
+        self.tunnel(&chosen, waypoint, Authority::Ip(original), service, None)
+    }
+
+    /// The way to a service in another network: through the gateway of what was chosen there (node.md row 61).
+    fn another_network(
+        &self,
+        there: &Arc<Workload>,
+        service: Option<&Arc<Service>>,
+        expected: Vec<SpiffeId>,
+    ) -> Decision {
+        let Asked { snapshot, captured, seen, original, draw, .. } = *self;
+        let Some(service) = service else { return Decision::Refuse(RouteFault::NotByService) };
+        let Some(address) = there.network_gateway.as_deref() else {
+            return Decision::Refuse(RouteFault::NoGateway);
+        };
+        if expected.is_empty() {
+            return Decision::Refuse(RouteFault::NoIdentity);
+        }
+        // A name outside the grammar cannot be asked for.
+        let Ok(authority) = Authority::host(&service.key.hostname, original.port()) else {
+            return Decision::Refuse(RouteFault::NoAddress);
+        };
+        let (namespace, fault) = (there.namespace(), RouteFault::NoGateway);
+        match gateway::choose(snapshot, captured.source, seen, address, namespace, independent(draw), fault) {
+            Ok(chosen) => self.tunnel(&chosen, address, authority, Some(service), Some(expected)),
+            Err(fault) => Decision::Refuse(fault),
+        }
+    }
+
+    fn tunnel(
+        &self,
+        chosen: &Chosen<'_>,
+        gateway: &GatewayAddress,
+        authority: Authority,
+        service: Option<&Arc<Service>>,
+        inner: Option<Vec<SpiffeId>>,
+    ) -> Decision {
+        match chosen.peer(self.local, gateway, self.captured, self.draw) {
+            Ok(peer) => Decision::Tunnel(Box::new(TunnelTo {
+                peer,
+                authority,
+                expected: chosen.identities(),
+                destination: chosen.workload.clone(),
+                service: service.cloned(),
+                inner,
+            })),
+            Err(Unknown::Refuse(fault)) => Decision::Refuse(fault),
+            Err(Unknown::Wait(need)) => Decision::Wait(need),
+        }
+    }
+
+    /// The identities that a service has in another network: those that it names, and those of its endpoints there that are
+    /// known by an address of their own. One that stands for several has none to compare with.
+    fn identities_in(&self, network: &str, service: &Service) -> Vec<SpiffeId> {
+        let known = self
+            .snapshot
+            .endpoints(&service.key)
+            .filter(|workload| workload.network.as_ref() == network && !workload.ips.is_empty())
+            .map(|workload| workload.identity().clone());
+        gateway::sorted(service.identities().chain(known))
     }
 }
 
-/// The client named a service: the service's waypoint counts, and none of its endpoints'.
-fn to_service(
-    snapshot: &Snapshot,
-    local: &Local,
-    captured: &Captured<'_>,
-    service: &Arc<Service>,
-    original: SocketAddr,
-    draw: u64,
-) -> Decision {
-    if service.has_waypoint() {
-        return Decision::Refuse(RouteFault::WaypointUnsupported);
-    }
-    if service.load_balancer.as_ref().is_some_and(|balancer| balancer.mode == Mode::Passthrough) {
-        return passthrough(local, original);
-    }
-    let chosen = match endpoint::choose(snapshot, local, captured.source, service, original.port(), draw) {
-        Ok(chosen) => chosen,
-        Err(fault) => return Decision::Refuse(fault),
-    };
-    let ip = if chosen.workload.ips.is_empty() {
-        let host = &chosen.workload.about.hostname;
-        let Some(resolved) = captured.resolved.filter(|resolved| resolved.host == *host) else {
-            return Decision::Wait(Need::Resolve { host: host.clone() });
-        };
-        endpoint::resolved_ip(service, &resolved.addresses, original.ip(), draw)
-    } else {
-        endpoint::endpoint_ip(service, chosen.workload, original.ip())
-    };
-    match ip {
-        Some(ip) => reach(local, chosen.workload, Some(service), SocketAddr::new(ip, chosen.port)),
-        None => Decision::Refuse(RouteFault::NoAddress),
-    }
+/// A draw that says nothing about another that was made of the same number (the finaliser of SplitMix64).
+fn independent(draw: u64) -> u64 {
+    let mut z = draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The way to a workload that was settled on.
@@ -197,13 +342,18 @@ fn reach(
             Decision::Local(Box::new(LocalTo { target, destination, service }))
         }
         TunnelProtocol::Hbone => {
-            let mut expected: Vec<SpiffeId> =
-                service.iter().flat_map(|service| service.identities()).collect();
-            expected.push(destination.identity().clone());
-            expected.sort();
-            expected.dedup();
+            let of_service = service.iter().flat_map(|service| service.identities());
+            let expected = gateway::sorted(of_service.chain([destination.identity().clone()]));
             let peer = SocketAddr::new(target.ip(), local.hbone_port);
-            Decision::Tunnel(Box::new(TunnelTo { peer, authority: target, expected, destination, service }))
+            let authority = Authority::Ip(target);
+            Decision::Tunnel(Box::new(TunnelTo {
+                peer,
+                authority,
+                expected,
+                destination,
+                service,
+                inner: None,
+            }))
         }
     }
 }

@@ -69,7 +69,7 @@ impl<L: Lies> Engine<L> {
         let mut moved = false;
         for pod in self.pods.values_mut() {
             let w = &pod.workload;
-            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first();
+            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).next();
             let found = found.map(|workload| &workload.uid);
             if pod.uid.as_ref() != found {
                 pod.uid = found.cloned();
@@ -126,6 +126,7 @@ impl<L: Lies> Engine<L> {
         self.prefetch_credentials();
         self.mark_stale(changed);
         if !changed.removed.is_empty() {
+            changed.removed.iter().for_each(|gone| self.observed.forget(gone));
             self.close_tunnels_to(now, &changed.removed);
         }
         self.facts_changed(now);

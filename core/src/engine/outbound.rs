@@ -10,7 +10,7 @@ use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::PoolKey;
-use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, TunnelTo};
+use crate::capture::{Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::connect::Authority;
 use crate::hbone::pool::Acquired;
@@ -88,6 +88,8 @@ impl<L: Lies> Engine<L> {
             retried: false,
             joined: false,
             never_join: false,
+            endpoint: None,
+            avoid: None,
             connection: Arc::new(connection),
             opened: now.time,
             active: now.time,
@@ -116,8 +118,7 @@ impl<L: Lies> Engine<L> {
 
     fn decide(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        let (pod, peer, draw) = (flow.pod, flow.origin.peer, flow.draw);
-        let original = flow.connection.destination;
+        let pod = flow.pod;
         let Some(source) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
         if let Some(flow) = self.flows.get_mut(id) {
             let connection = flow.connection_mut();
@@ -125,8 +126,21 @@ impl<L: Lies> Engine<L> {
             connection.source_workload = Some(source.clone());
         }
         self.no_longer_judged(id);
-        let captured = Captured { source: &source, peer, original, resolved: None };
-        let decision = capture::outbound(&self.snapshot, &self.local, &captured, draw);
+        if let Some(decision) = self.decision_for(now, id, &source) {
+            self.follow(now, id, pod, &source, decision);
+        }
+    }
+
+    /// Goes where it was decided.
+    pub(super) fn follow(
+        &mut self,
+        now: Now,
+        id: FlowId,
+        pod: PodId,
+        source: &Arc<Workload>,
+        decision: Decision,
+    ) {
+        self.count_endpoint(id, &decision);
         match decision {
             // Names are not resolved here yet: what has no address cannot be reached.
             Decision::Wait(Need::Resolve { .. }) => {
@@ -138,7 +152,7 @@ impl<L: Lies> Engine<L> {
                     c.path = Path::Plaintext;
                     c.target = Some(target);
                 });
-                self.connect_far(now, id, pod, target, self.own_source(&source));
+                self.connect_far(now, id, pod, target, self.own_source(source));
             }
             Decision::Plaintext { target, destination, service } => {
                 self.learn(id, |c| {
@@ -147,13 +161,18 @@ impl<L: Lies> Engine<L> {
                     c.destination_workload = Some(destination);
                     c.service = service;
                 });
-                self.connect_far(now, id, pod, target, self.own_source(&source));
+                self.connect_far(now, id, pod, target, self.own_source(source));
+            }
+            Decision::Tunnel(to) if to.inner.is_some() => {
+                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoGateway)));
             }
             Decision::Tunnel(to) => {
-                planted!(PlaintextFallback => return self.connect_far(now, id, pod, to.authority, self.own_source(&source)));
-                self.want_tunnel(now, id, &source, *to);
+                planted!(PlaintextFallback => if let Authority::Ip(target) = to.authority {
+                    return self.connect_far(now, id, pod, target, self.own_source(source));
+                });
+                self.want_tunnel(now, id, source, *to);
             }
-            Decision::Local(to) => self.want_local(now, id, &source, &to),
+            Decision::Local(to) => self.want_local(now, id, source, &to),
         }
     }
 
@@ -204,7 +223,10 @@ impl<L: Lies> Engine<L> {
         self.learn(id, |c| {
             c.path = Path::Hbone;
             c.hbone = Some(to.peer);
-            c.target = Some(to.authority);
+            c.target = match to.authority {
+                Authority::Ip(address) => Some(address),
+                Authority::Host { .. } => None,
+            };
             c.destination_workload = Some(to.destination.clone());
             c.service = to.service.clone();
         });
@@ -375,7 +397,11 @@ impl<L: Lies> Engine<L> {
             Phase::Dialling | Phase::Relaying if flow.held.is_some_and(|until| until <= now.time) => {
                 return self.hold_expired(now, id);
             }
-            Phase::Dialling => Fault::Timeout(Stage::TcpConnect),
+            Phase::Dialling => {
+                let fault = Fault::Timeout(Stage::TcpConnect);
+                self.endpoint_failed(now, &[id], &fault);
+                fault
+            }
             Phase::Relaying => return self.relay_timer(now, id),
         };
         self.fail(now, id, Reason::Failed(fault));

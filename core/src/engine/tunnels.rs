@@ -408,12 +408,7 @@ impl<L: Lies> Engine<L> {
         for (_, (flow, side)) in streams {
             self.lose_stream(now, flow, side, &fault);
         }
-        for flow in told {
-            if let Some(flow) = self.flows.get_mut(flow) {
-                flow.phase = Phase::Opening;
-            }
-            self.fail(now, flow, Reason::Failed(fault.clone()));
-        }
+        self.attempt_failed(now, &told, &fault);
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
         }

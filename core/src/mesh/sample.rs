@@ -83,6 +83,7 @@ impl Arbitrary for Workload {
             services: some(g, 3, |g| (service_key(g), ports(g))).into_iter().collect(),
             authorization_policies: some(g, 2, policy_key),
             waypoint: rarely(g, 6).then(|| gateway(g)),
+            network_gateway: rarely(g, 3).then(|| gateway(g)),
             application_tunnel: rarely(g, 8).then(|| ApplicationTunnel {
                 protocol: one(g, &[TunnelledApplication::None, TunnelledApplication::Proxy]),
                 port: one(g, &[0, 81, 15006]),

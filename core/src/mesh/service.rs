@@ -55,6 +55,11 @@ impl Service {
         }
     }
 
+    /// All waypoints that stand before the service, whatever their share.
+    pub fn waypoints(&self) -> impl Iterator<Item = &GatewayAddress> {
+        self.waypoint.iter().chain(self.weighted_waypoints.iter().map(|weighted| &weighted.destination))
+    }
+
     /// Whether connections to the service go through a waypoint.
     pub fn has_waypoint(&self) -> bool {
         self.waypoint.is_some() || !self.weighted_waypoints.is_empty()

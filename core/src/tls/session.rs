@@ -174,15 +174,15 @@ impl Session {
         self.peer.as_ref().filter(|_| self.failed.is_none())
     }
 
-    /// The chain that the peer showed, leaf first; empty before the handshake is done.
-    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
-        self.common().peer_certificates().filter(|_| self.peer.is_some()).unwrap_or_default()
-    }
-
     /// The group of the key exchange, once it is agreed on.
     #[cfg(test)]
     pub(super) fn key_exchange_group(&self) -> Option<rustls::NamedGroup> {
         self.common().negotiated_key_exchange_group().map(|group| group.name())
+    }
+
+    /// The chain that the peer showed, leaf first; empty before the handshake is done.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.common().peer_certificates().filter(|_| self.peer.is_some()).unwrap_or_default()
     }
 
     /// What ended the session, if it failed.

@@ -1,8 +1,9 @@
 //! `culvert_core::capture`.
 
+use culvert_core::balance::Seen;
 use culvert_core::capture::{
     Captured, Decision, InboundFault, InboundTarget, Local, LocalTo, Need, OWN_PORTS, Resolved, RouteFault,
-    TunnelTo, inbound_connect, inbound_plaintext, outbound,
+    TunnelTo, inbound_connect, inbound_plaintext, outbound, outbound_seeing,
 };
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::SpiffeId;
@@ -70,14 +71,16 @@ pub fn cases_of_need(value: Need) -> &'static str {
 }
 pub fn cases_of_route_fault(value: RouteFault) -> &'static str {
     match value {
-        RouteFault::GatewayUnsupported => "GatewayUnsupported",
         RouteFault::NoAddress => "NoAddress",
+        RouteFault::NoGateway => "NoGateway",
         RouteFault::NoHealthyEndpoint => "NoHealthyEndpoint",
+        RouteFault::NoIdentity => "NoIdentity",
         RouteFault::NoServicePort => "NoServicePort",
+        RouteFault::NoWaypoint => "NoWaypoint",
+        RouteFault::NotByService => "NotByService",
         RouteFault::OwnPort => "OwnPort",
         RouteFault::SelfCall => "SelfCall",
         RouteFault::Unroutable => "Unroutable",
-        RouteFault::WaypointUnsupported => "WaypointUnsupported",
     }
 }
 const _: fn(RouteFault) -> &'static str = RouteFault::label;
@@ -90,6 +93,7 @@ const _: fn(
 ) -> Result<InboundTarget, InboundFault> = inbound_connect;
 const _: fn(&Local, &Arc<Workload>, SocketAddr) -> Result<InboundTarget, InboundFault> = inbound_plaintext;
 const _: fn(&Snapshot, &Local, &Captured<'_>, u64) -> Decision = outbound;
+const _: fn(&Snapshot, &Local, &Captured<'_>, &Seen<'_>, u64) -> Decision = outbound_seeing;
 pub fn fields_of_captured<'a>(
     value: Captured<'a>,
 ) -> (&'a Workload, SocketAddr, SocketAddr, Option<&'a Resolved>) {
@@ -115,7 +119,7 @@ pub fn fields_of_resolved(value: Resolved) -> (Arc<str>, Vec<IpAddr>) {
 }
 pub fn fields_of_tunnel_to(
     value: TunnelTo,
-) -> (SocketAddr, SocketAddr, Vec<SpiffeId>, Arc<Workload>, Option<Arc<Service>>) {
-    let TunnelTo { peer, authority, expected, destination, service } = value;
-    (peer, authority, expected, destination, service)
+) -> (SocketAddr, Authority, Vec<SpiffeId>, Arc<Workload>, Option<Arc<Service>>, Option<Vec<SpiffeId>>) {
+    let TunnelTo { peer, authority, expected, destination, service, inner } = value;
+    (peer, authority, expected, destination, service, inner)
 }

@@ -7,6 +7,7 @@
 #![expect(missing_docs, reason = "what these stand for is documented where they are made")]
 #![allow(clippy::type_complexity, reason = "a tuple of all fields is as long as the struct")]
 
+pub mod balance;
 pub mod capture;
 pub mod compliance;
 pub mod engine;

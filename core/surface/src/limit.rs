@@ -38,6 +38,11 @@ pub fn fields_of_limits(
     usize,
     usize,
     usize,
+    u32,
+    Duration,
+    Duration,
+    Duration,
+    usize,
 ) {
     let Limits {
         tcp_connect,
@@ -70,6 +75,11 @@ pub fn fields_of_limits(
         memory_max,
         judgements_per_turn,
         connections,
+        eject_after,
+        ejection,
+        ejection_max,
+        ejection_return,
+        outliers,
     } = value;
     (
         tcp_connect,
@@ -102,5 +112,10 @@ pub fn fields_of_limits(
         memory_max,
         judgements_per_turn,
         connections,
+        eject_after,
+        ejection,
+        ejection_max,
+        ejection_return,
+        outliers,
     )
 }

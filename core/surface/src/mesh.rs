@@ -418,7 +418,6 @@ const _: fn(&Snapshot, &Snapshot) -> Delta = Snapshot::delta_to;
 const _: fn(&Snapshot, &Snapshot) -> Changed = Snapshot::diff_to;
 const _: for<'a> fn(&'a Snapshot, &str) -> Option<&'a Arc<Workload>> = Snapshot::workload;
 const _: for<'a> fn(&'a Snapshot, &NetworkAddress) -> Option<&'a Arc<Workload>> = Snapshot::workload_at;
-const _: for<'a> fn(&'a Snapshot, &str, &str, &str) -> &'a [Arc<Workload>] = Snapshot::instances;
 const _: for<'a> fn(&'a Snapshot, &ServiceKey) -> Option<&'a Arc<Service>> = Snapshot::service;
 const _: for<'a> fn(&'a Snapshot, &str) -> &'a [Arc<Service>] = Snapshot::services_of_hostname;
 const _: for<'a> fn(&'a Snapshot, &NetworkAddress, &str) -> Option<&'a Arc<Service>> = Snapshot::service_at;
@@ -597,6 +596,15 @@ pub fn endpoints<'a>(snapshot: &'a Snapshot, key: &ServiceKey) -> impl Iterator<
     Snapshot::endpoints(snapshot, key)
 }
 
+pub fn instances<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &'a str,
+    name: &'a str,
+    service_account: &'a str,
+) -> impl Iterator<Item = &'a Arc<Workload>> {
+    Snapshot::instances(snapshot, namespace, name, service_account)
+}
+
 pub fn policies(snapshot: &Snapshot) -> impl ExactSizeIterator<Item = (&PolicyKey, &PolicyEntry)> {
     Snapshot::policies(snapshot)
 }
@@ -608,6 +616,9 @@ pub fn policies_for<'a>(
     Snapshot::policies_for(snapshot, workload)
 }
 
-pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &PolicyKey) -> impl Iterator<Item = &'a Uid> {
+pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &'a PolicyKey) -> impl Iterator<Item = &'a Uid> {
     Snapshot::workloads_naming(snapshot, key)
+}
+pub fn waypoints(service: &Service) -> impl Iterator<Item = &GatewayAddress> {
+    Service::waypoints(service)
 }

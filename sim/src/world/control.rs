@@ -12,9 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::engine::boundary::Input;
-use culvert_core::mesh::{
-    Changed, Delta, NetworkAddress, PolicyEntry, PolicyKey, ServiceKey, Snapshot, Uid, Workload,
-};
+use culvert_core::mesh::{Changed, Delta, NetworkAddress, PolicyEntry, PolicyKey, ServiceKey, Snapshot, Uid};
 use culvert_core::seed::Draws;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
@@ -343,14 +341,15 @@ impl World {
 /// One number for the facts of a snapshot and for what its indexes find, not for its history.
 fn canonical(snapshot: &Snapshot) -> u64 {
     let mut text = String::new();
-    let uids = |found: &[Arc<Workload>]| found.iter().map(|w| w.uid.clone()).collect::<Vec<_>>();
     for workload in snapshot.workloads() {
         let identity = workload.identity();
-        let same = snapshot.instances(identity.namespace(), &workload.name, identity.service_account());
+        let same = snapshot
+            .instances(identity.namespace(), &workload.name, identity.service_account())
+            .map(|same| &same.uid);
         let at = workload.ips.iter().map(|ip| NetworkAddress::new(workload.network.clone(), *ip));
         let at: Vec<_> = at.map(|at| snapshot.workload_at(&at).map(|found| &found.uid)).collect();
         let policies: Vec<_> = snapshot.policies_for(workload).collect();
-        let _infallible = write!(text, "{workload:?} {:?} {at:?} {policies:?}", uids(same));
+        let _infallible = write!(text, "{workload:?} {:?} {at:?} {policies:?}", same.collect::<Vec<_>>());
     }
     for service in snapshot.services() {
         let endpoints: Vec<_> = snapshot.endpoints(&service.key).map(|endpoint| &endpoint.uid).collect();

@@ -59,6 +59,8 @@ impl Digest {
                 (policy, denies).hash(self);
             }
             Event::HeadersIgnored { peer, count } => (peer, count).hash(self),
+            Event::EndpointEjected { service, endpoint, lasts } => (service, endpoint, lasts).hash(self),
+            Event::EndpointReturned { service, endpoint } => (service, endpoint).hash(self),
             Event::Misuse(what) => what.hash(self),
             Event::Drained => {}
             Event::WorkerRestarted { why, restarts } => (why, restarts).hash(self),

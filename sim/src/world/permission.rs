@@ -112,10 +112,15 @@ impl World {
                 let shown = connection.destination_identity.as_ref();
                 in_mesh && *to == target && shown.is_some_and(|id| ids.contains(id))
             }
-            (Way::Plain(_) | Way::Mesh(..), None) => false,
+            (Way::Beyond(ids), None) => {
+                let shown = connection.destination_identity.as_ref();
+                in_mesh && shown.is_some_and(|id| ids.contains(id))
+            }
+            (Way::Plain(_) | Way::Mesh(..), None) | (Way::Beyond(_), Some(_)) => false,
         };
         let permitted = |(view, source): &(&Snapshot, &Arc<Workload>)| {
-            model::ways(view, source, connection.destination).iter().any(taken)
+            let from = connection.source.ip();
+            model::ways(view, source, from, connection.destination).iter().any(taken)
         };
         let law = if in_mesh { "S8" } else { "S10" };
         assert!(known.iter().any(permitted), "{law}: no facts permit the way of {connection:?}");

@@ -101,11 +101,32 @@ impl World {
         self.change(pod, with);
     }
 
-    /// A waypoint stands before a pod, or does not any more.
+    /// A waypoint at whose address nothing is stands before a pod, or does not any more.
     pub fn waypoint(&mut self, pod: Pod, stands: bool) {
         let address = NetworkAddress::new("".into(), IpAddr::V4(Ipv4Addr::new(10, 96, 0, 9)));
         let gateway = GatewayAddress { destination: Destination::Address(address), hbone_mtls_port: 15008 };
         self.change(pod, |spec| spec.waypoint = stands.then_some(gateway));
+    }
+
+    /// A pod is the waypoint of another from here on, named by its address.
+    pub fn stand_before(&mut self, pod: Pod, waypoint: Pod) {
+        let gateway = self.gateway_at(waypoint);
+        self.change(pod, |spec| spec.waypoint = Some(gateway));
+    }
+
+    /// A pod is an endpoint of one more service, in its health.
+    pub fn join(&mut self, pod: Pod, namespace: &str, hostname: &str) {
+        let key = ServiceKey::new(namespace, hostname);
+        self.change(pod, |spec| {
+            spec.services.insert(key, PortMap::default());
+        });
+    }
+
+    /// The address of a pod, as that of a waypoint or gateway.
+    pub fn gateway_at(&self, pod: Pod) -> GatewayAddress {
+        let host = self.host(pod);
+        let address = NetworkAddress::new(host.spec.network.clone(), host.ip);
+        GatewayAddress { destination: Destination::Address(address), hbone_mtls_port: 15008 }
     }
 
     /// The facts of a pod are as they were when it was added, whatever has become of them.
@@ -213,7 +234,7 @@ impl World {
                 RouteFault::NoHealthyEndpoint if self.upheavals.churned => {
                     self.shown.insert("C12");
                 }
-                RouteFault::WaypointUnsupported => {
+                RouteFault::NoWaypoint => {
                     self.shown.insert("C13");
                 }
                 _ => {}

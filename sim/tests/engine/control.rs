@@ -224,7 +224,7 @@ fn nothing_goes_past_a_waypoint_that_appeared() {
     let call = world.call_in_vain(a, there, Script::send(100));
     world.run(SECOND);
     assert_eq!(world.seen(call), Seen::Reset);
-    assert_eq!(faults(&world, near), [Fault::Route(RouteFault::WaypointUnsupported)]);
+    assert_eq!(faults(&world, near), [Fault::Route(RouteFault::NoWaypoint)]);
     world.waypoint(b, false);
     let call = world.call(a, there, Script::send(100));
     world.run(SECOND);

@@ -16,7 +16,7 @@ workloads:
 - {uid: c//Pod/shop/mate, name: mate, namespace: shop, workloadIps: [10.1.0.3], protocol: HBONE, node: one, locality: {region: r1, zone: z1}, services: {shop/mate: {}, shop/near: {}}}
 - {uid: c//Pod/shop/plain, name: plain, namespace: shop, workloadIps: [10.1.0.4], services: {shop/plain: {}}}
 - {uid: c//Pod/shop/ill, name: ill, namespace: shop, workloadIps: [10.1.0.5], protocol: HBONE, status: Unhealthy, services: {shop/ill: {}, shop/any: {}, shop/spread: {}}}
-- {uid: c//Pod/shop/hidden, name: hidden, namespace: shop, workloadIps: [10.1.0.6], protocol: HBONE, waypoint: {destination: /10.1.0.7}}
+- {uid: c//Pod/shop/hidden, name: hidden, namespace: shop, workloadIps: [10.1.0.6], protocol: HBONE, waypoint: {destination: /10.1.0.7}, services: {shop/guarded: {}}}
 - {uid: c//Pod/shop/way, name: way, namespace: shop, workloadIps: [10.1.0.7], protocol: HBONE}
 - {uid: c//Pod/shop/away, name: away, namespace: shop, network: far, workloadIps: [10.1.0.8], protocol: HBONE, services: {shop/away: {}}}
 - {uid: c//Pod/shop/host, name: host, namespace: shop, networkMode: HostNetwork, workloadIps: [192.168.0.1], services: {shop/host: {}}}
@@ -26,7 +26,14 @@ workloads:
 - {uid: c//Pod/shop/sandwich, name: sandwich, namespace: shop, workloadIps: [10.1.0.11], protocol: HBONE, applicationTunnel: {protocol: PROXY, port: 99}}
 - {uid: c/x/WorkloadEntry/shop/a, name: entry, namespace: shop, workloadIps: [10.1.0.2, 10.1.0.12]}
 - {uid: d/x/WorkloadEntry/shop/b, name: tunnelled, namespace: shop, workloadIps: [10.1.0.12], protocol: HBONE}
+- {uid: c//Pod/shop/beyond, name: beyond, namespace: shop, network: far, workloadIps: [10.1.0.14], protocol: HBONE, services: {shop/beyond: {}}, networkGateway: {destination: far/172.16.0.1}}
+- {uid: c//Pod/shop/remote, name: remote, namespace: shop, workloadIps: [10.1.0.13], protocol: HBONE, waypoint: {destination: far/10.1.0.14}}
+- {uid: c//Pod/shop/gate, name: gate, namespace: shop, network: far, workloadIps: [172.16.0.1], protocol: HBONE}
 services:
+- {name: beyond, namespace: shop, hostname: beyond, vips: [/10.2.0.24], ports: {80: 8080}}
+- {name: sampled, namespace: shop, hostname: sampled, vips: [/10.2.0.21], ports: {80: 8080}, waypoint: {destination: /10.1.0.2}, weightedWaypoints: [{destination: {destination: /10.1.0.2}, weight: 0}, {destination: {destination: /10.1.0.7, hboneMtlsPort: 15018}, weight: 1}]}
+- {name: unsampled, namespace: shop, hostname: unsampled, vips: [/10.2.0.22], ports: {80: 8080}, waypoint: {destination: /10.1.0.2}, weightedWaypoints: [{destination: {destination: /10.1.0.7}, weight: 0}]}
+- {name: unmanned, namespace: shop, hostname: unmanned, vips: [/10.2.0.23], ports: {80: 8080}, waypoint: {destination: shop/ill}}
 - {name: web, namespace: shop, hostname: web, vips: [/10.2.0.1, "/fd01::1"], ports: {80: 8080, 81: 8081, 82: 0}, subjectAltNames: [spiffe://far.org/ns/n/sa/web, junk]}
 - {name: mate, namespace: shop, hostname: mate, vips: [/10.2.0.2], ports: {80: 8080}}
 - {name: plain, namespace: shop, hostname: plain, vips: [/10.2.0.3], ports: {80: 8080}}
@@ -65,14 +72,17 @@ fn local() -> Local {
 fn decide(local: &Local, source: &str, original: &str, draw: u64) -> String {
     let snapshot = world();
     let source = snapshot.workload(&format!("c//Pod/shop/{source}")).unwrap();
-    let peer = "10.1.0.1:40000".parse().unwrap();
+    let peer = SocketAddr::new(source.ips[0], 40000);
     let captured = Captured { source, peer, original: original.parse().unwrap(), resolved: None };
     match outbound(&snapshot, local, &captured, draw) {
         Decision::Local(to) => format!("local {} {}", to.destination.name, to.target),
         Decision::Passthrough { target } => format!("pass {target}"),
         Decision::Plaintext { target, destination, .. } => format!("plain {} {target}", destination.name),
         Decision::Refuse(fault) => format!("refuse {}", fault.label()),
-        Decision::Tunnel(to) => format!("tunnel {} {} {}", to.destination.name, to.peer, to.authority),
+        Decision::Tunnel(to) => {
+            let inside = if to.inner.is_some() { " inside" } else { "" };
+            format!("tunnel {} {} {}{inside}", to.destination.name, to.peer, to.authority)
+        }
         Decision::Wait(Need::Resolve { host }) => format!("wait {host}"),
     }
 }
@@ -241,14 +251,31 @@ fn a_name_is_resolved_when_it_is_needed() {
 }
 
 #[test]
-fn nothing_goes_past_a_waypoint_or_a_gateway() {
+fn what_is_behind_a_waypoint_is_reached_through_it() {
     check(&[
-        ("10.1.0.6:80", "refuse waypoint_unsupported"),
-        ("10.2.0.6:80", "refuse waypoint_unsupported"),
-        ("10.2.0.7:80", "refuse gateway_unsupported"),
+        // It is asked for what the application asked for.
+        ("10.1.0.6:80", "tunnel way 10.1.0.7:15008 10.1.0.6:80"),
+        ("10.2.0.6:80", "tunnel way 10.1.0.7:15008 10.2.0.6:80"),
+        ("10.2.0.21:80", "tunnel way 10.1.0.7:15018 10.2.0.21:80"),
+        // None that has weight, and none that is there.
+        ("10.2.0.22:80", "refuse no_waypoint"),
+        ("10.2.0.23:80", "refuse no_waypoint"),
     ]);
-    // The waypoint itself reaches the workload.
+    // The waypoint itself reaches what is behind it, of a service as well.
     assert_eq!(decide(&local(), "way", "10.1.0.6:80", 0), "tunnel hidden 10.1.0.6:15008 10.1.0.6:80");
+    assert_eq!(decide(&local(), "way", "10.2.0.6:80", 0), "tunnel hidden 10.1.0.6:15008 10.1.0.6:8080");
+    assert_eq!(decide(&local(), "way", "10.2.0.21:80", 0), "refuse no_healthy_endpoint");
+}
+
+#[test]
+fn another_network_is_reached_through_its_gateway() {
+    check(&[
+        ("10.2.0.7:80", "refuse no_gateway"),
+        ("10.2.0.24:80", "tunnel gate 172.16.0.1:15008 beyond:80 inside"),
+        // Only a service leads there.
+        ("10.1.0.8:80", "pass 10.1.0.8:80"),
+        ("10.1.0.13:80", "refuse not_by_service"),
+    ]);
 }
 
 #[test]

@@ -269,9 +269,10 @@ quickcheck! {
         let Authority::Ip(asked) = &case.authority else { return true };
         let answer = inbound_connect(&case.snapshot, &Local::default(), &case.workload, case.tcp, &case.authority);
         let own = asked.ip().to_canonical() == case.tcp.ip().to_canonical();
-        let gateways = case.snapshot.workloads().filter_map(|workload| workload.waypoint.as_deref()).chain(case.snapshot.services().filter_map(|service| service.waypoint.as_ref()));
-        let mut gateways = gateways.filter(|gateway| is_gateway(&case.snapshot, gateway, &case.workload));
-        answer.is_err() || own || case.workload.application_tunnel.is_some() || gateways.next().is_some()
+        let of_workloads = case.snapshot.workloads().filter_map(|behind| Some((behind.waypoint.as_deref()?, behind.namespace())));
+        let of_services = case.snapshot.services().flat_map(|behind| behind.waypoints().map(|waypoint| (waypoint, behind.key.namespace.as_ref())));
+        let mut waypoints = of_workloads.chain(of_services).filter(|(waypoint, namespace)| gateway::is_workload(&case.snapshot, waypoint, namespace, &case.workload));
+        answer.is_err() || own || case.workload.application_tunnel.is_some() || waypoints.next().is_some()
     }
 
     fn plain_connections_reach_only_their_workload(case: Case, original: SocketAddr) -> bool {

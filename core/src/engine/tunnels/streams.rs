@@ -7,7 +7,7 @@ use crate::engine::flow::{End, FlowId, Phase, Side};
 use crate::engine::inbound::baggage_of;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
-use crate::hbone::connect::{Authority, ConnectRequest, Forwarded, TraceParent};
+use crate::hbone::connect::{ConnectRequest, Forwarded, TraceParent};
 use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
 use crate::lies::Lies;
 use crate::telemetry::{Event, Reason};
@@ -139,7 +139,7 @@ impl<L: Lies> Engine<L> {
         }
         let Some(flow) = self.flows.get(id) else { return };
         let Some(Decision::Tunnel(to)) = flow.decision.as_deref() else { return };
-        let mut request = ConnectRequest::new(Authority::ip(to.authority));
+        let mut request = ConnectRequest::new(to.authority.clone());
         request.baggage = flow.connection.source_workload.as_ref().map(baggage_of);
         request.forwarded = Some(Forwarded {
             client: Some(flow.origin.peer),
@@ -200,21 +200,18 @@ impl<L: Lies> Engine<L> {
         self.timers.clear(Timer::Flow(flow));
         match status {
             200 => self.start_relay(now, flow),
-            status => self.fail(now, flow, Reason::Failed(Fault::Status(status))),
+            status => {
+                let fault = Fault::Status(status);
+                self.endpoint_failed(now, &[flow], &fault);
+                self.fail(now, flow, Reason::Failed(fault));
+            }
         }
     }
 
-    /// CONNECT provably did nothing: one more try, on another tunnel.
+    /// CONNECT provably did nothing: one more try.
     fn retry(&mut self, now: Now, flow: FlowId, tunnel: TunnelId, stream: StreamId) {
         self.forget_stream(tunnel, stream);
-        let key = self.tunnels.get(tunnel).and_then(|t| t.key.clone());
-        let Some(entry) = self.flows.get_mut(flow) else { return };
-        entry.retried = true;
-        entry.far = End::None;
-        self.timers.clear(Timer::Flow(flow));
-        if let Some(key) = key {
-            self.acquire(now, flow, key);
-        }
+        self.connect_again(now, flow);
     }
 
     /// CONNECT was not answered in time. A peer that has said nothing at all since then is dead to everybody who waits for
@@ -232,6 +229,7 @@ impl<L: Lies> Engine<L> {
                 *other != id && self.flows.get(*other).is_some_and(|f| f.phase == Phase::Opening)
             }));
         }
+        self.endpoint_failed(now, &failed, &fault);
         for flow in failed {
             self.fail(now, flow, Reason::Failed(fault.clone()));
         }
