@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use culvert_core::compliance::Compliance;
 use culvert_core::limit::Limits;
 
@@ -166,6 +166,12 @@ pub struct NodeArgs {
     /// Send traffic between two pods of this node through a tunnel, too
     #[arg(long)]
     pub no_same_node: bool,
+    /// Let nobody but its waypoint reach a workload, or the ports behind a service, that has one
+    #[arg(long)]
+    pub require_waypoint: bool,
+    /// Where an application that takes the PROXY protocol is reached: at its pod's loopback address, or at the pod's own
+    #[arg(long, action = ArgAction::Set, default_value_t = true, env = "LOCALHOST_APP_TUNNEL", value_name = "BOOL")]
+    pub localhost_app_tunnel: bool,
     /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
     #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]
     pub compat: Compatibility,
@@ -296,6 +302,10 @@ pub struct NodeSettings {
     pub original_source: OriginalSource,
     /// Whether two pods of this node meet in the proxy.
     pub same_node: bool,
+    /// Whether what has a waypoint refuses all others.
+    pub require_waypoint: bool,
+    /// Whether applications that take the PROXY protocol are reached at loopback.
+    pub localhost_app_tunnel: bool,
     /// How missing policies are taken.
     pub compat: Compatibility,
     /// What its cryptography is restricted to.
@@ -367,6 +377,8 @@ impl NodeArgs {
             runtime: self.runtime,
             original_source: self.original_source,
             same_node: !self.no_same_node,
+            require_waypoint: self.require_waypoint,
+            localhost_app_tunnel: self.localhost_app_tunnel,
             compat: self.compat,
             compliance: self.compliance_policy.into(),
             limits,

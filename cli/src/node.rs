@@ -193,6 +193,8 @@ fn start(
             own_ports: Local::default().own_ports.into_iter().chain([settings.hbone_port]).collect(),
             same_node: settings.same_node,
             network: settings.network.as_str().into(),
+            require_waypoint: settings.require_waypoint,
+            loopback_tunnel: settings.localhost_app_tunnel,
             ..Local::default()
         },
         compat: match settings.compat {

@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub use fault::{InboundFault, RouteFault};
-pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext};
+pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext, may_pass, must_pass};
 pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound, outbound_seeing};
 
 use crate::hbone::connect::Authority;
@@ -38,6 +38,12 @@ pub struct Local {
     pub same_node: bool,
     /// The port on which workloads take HBONE.
     pub hbone_port: u16,
+    /// Whether what has a waypoint refuses those that are not that waypoint (node.md B13): the workload's own, and for the
+    /// ports behind a service, the service's. A port behind two services is behind the waypoints of both.
+    pub require_waypoint: bool,
+    /// Whether an application that takes the PROXY protocol is reached at the loopback address of its pod instead of the
+    /// pod's own (node.md row 66, `LOCALHOST_APP_TUNNEL`). Never where pods share the loopback address of one host.
+    pub loopback_tunnel: bool,
 }
 
 impl Default for Local {
@@ -48,6 +54,8 @@ impl Default for Local {
             workloads: BTreeSet::new(),
             same_node: true,
             hbone_port: DEFAULT_HBONE_PORT,
+            require_waypoint: false,
+            loopback_tunnel: true,
         }
     }
 }

@@ -29,7 +29,7 @@ pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
 use trust::Trusted;
-use tunnels::{PoolKey, TunnelEntry, TunnelId};
+use tunnels::{PoolKey, TunnelEntry, TunnelId, Waiter};
 
 use crate::balance::Observed;
 use crate::capture::Local;
@@ -69,7 +69,7 @@ pub struct Engine<L: Lies = Honest> {
     sockets: Slots<SocketId, SocketEntry>,
     flows: Slots<FlowId, Flow>,
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
-    pool: Pool<PoolKey, TunnelId, FlowId>,
+    pool: Pool<PoolKey, TunnelId, Waiter>,
     observed: Observed,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
@@ -119,7 +119,11 @@ impl<L: Lies> Engine<L> {
             lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
             wall,
-            local: config.local.clone(),
+            // Where pods are addresses of one host, its loopback is not the pod's (node.md B12).
+            local: Local {
+                loopback_tunnel: config.local.loopback_tunnel && !config.bind_pod_address,
+                ..config.local.clone()
+            },
             draws: config.seed.child("endpoint-choice").draws(),
             trace_draws: config.seed.child("traceparent").draws(),
             config,

@@ -82,6 +82,13 @@ pub struct Limits {
     pub outliers: usize,
 }
 
+impl Limits {
+    /// All phases of a tunnel's dial together, before its first CONNECT (B1).
+    pub(crate) fn dial(&self) -> Duration {
+        self.tcp_connect + self.tls_handshake + self.http2_preface
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

@@ -261,10 +261,34 @@ bugs! {
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
     WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
+    /// Tunnels inside one that takes no more streams go on to take them.
+    InnerOutlivesOuter: "B3", WorldTest("gateway::a_gateway_that_goes_away_is_left_and_its_connections_go_on");
+    /// What came on a stream for the tunnel inside it gives no credit back.
+    InnerCreditKept: "L3", WorldTest("gateway::much_goes_to_another_network_and_back");
+    /// "Must come through the waypoint" is asked of nobody.
+    WaypointNotRequired: "S19", WorldTest("waypoint::a_destination_may_require_its_waypoint");
+    /// An application that wants to know who speaks to it is not told.
+    HeaderOfNobody: "S7", WorldTest("waypoint::an_application_is_told_who_speaks_to_it");
+    /// Whoever has a waypoint's identity is taken for it, at whatever address.
+    WaypointByIdentity: "S19", CoreTest("capture::outbound::tests::waypoint::a_waypoint_reaches_what_is_behind_it_by_identity_and_address");
     /// A CONNECT may ask for any address.
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.
     OwnPortDialled: "S11", CoreTest("capture::inbound::tests::a_plain_connection_reaches_the_workload_and_nothing_else");
+
+    // The control plane.
+    /// What a control plane says is gone is kept.
+    RemovalsIgnored: "C8", Scenarios;
+    /// A new stream does not say what is known, so that what went meanwhile is never heard of.
+    VersionsForgotten: "L6", WorldTest("control::a_node_that_hears_nothing_serves_by_what_it_knows_and_catches_up_with_what_is_gone");
+    /// A policy that was not understood counts for nothing.
+    RejectedPolicyForgotten: "S12", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// What was not understood is acknowledged as if it had been.
+    NackAsAck: "row 74", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// Workloads are known before any policy could be.
+    AddressesFirst: "S14", CoreTest("xds::tests::a_node_is_ready_when_both_kinds_were_answered_and_applies_no_address_before_policies");
+    /// Whatever ends a stream, the next comes at once.
+    EveryEndOrderly: "row 76", CoreTest("xds::tests::waits_grow_but_not_after_an_orderly_end_of_a_stream_that_was_used");
 }
 
 static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();

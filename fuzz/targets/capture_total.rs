@@ -125,7 +125,9 @@ fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captu
         }
     };
     let is_twin = |workload: &&Arc<Workload>| {
-        workload.identity() == captured.source.identity() && workload.has_ip(captured.peer.ip())
+        let peer = captured.peer.ip().to_canonical();
+        let own = peer.is_loopback() && captured.source.ips.iter().any(|ip| workload.has_ip(*ip));
+        workload.identity() == captured.source.identity() && (own || workload.has_ip(peer))
     };
     if !guarded || snapshot.workloads().any(|workload| is_twin(&workload)) {
         return;
@@ -208,7 +210,10 @@ fn check_inbound(found: &InboundTarget, local: &Local, workload: &Arc<Workload>,
 fn check_requested(found: &InboundTarget, snapshot: &Snapshot, authority: &Authority) {
     let workload = &found.workload;
     let tunnel = workload.application_tunnel;
-    assert!(tunnel.is_none_or(|tunnel| tunnel.protocol == TunnelledApplication::None));
+    let is_told = tunnel.is_some_and(|tunnel| tunnel.protocol == TunnelledApplication::Proxy);
+    assert_eq!(found.shown.is_some(), is_told);
+    let at_home = found.dial.ip().is_loopback() && is_told;
+    assert!(found.dial == found.target || (at_home && found.dial.port() == found.target.port()));
     match authority {
         Authority::Ip(address) if address.ip().to_canonical() == found.target.ip() => {
             assert!(found.service.is_none());

@@ -60,6 +60,7 @@ fn outcome(verdict: &Verdict) -> Outcome {
         Verdict::Hold { .. } | Verdict::Deny(Denial::Missing(_)) => Outcome::Hold,
         Verdict::Deny(Denial::Rule(_)) => Outcome::Denied,
         Verdict::Deny(Denial::NotAllowed) => Outcome::NotAllowed,
+        Verdict::Deny(Denial::PastWaypoint) => panic!("no policy speaks of waypoints"),
         Verdict::Deny(Denial::Undecodable { .. }) => Outcome::Undecodable,
     }
 }
@@ -203,7 +204,7 @@ fn names_what_is_there(
         Verdict::Deny(Denial::Undecodable { policy, .. }) => {
             assert!(matches!(snapshot.policy(policy), Some(PolicyEntry::Undecodable { .. })));
         }
-        Verdict::Allow { by: None } | Verdict::Deny(Denial::Missing(_) | Denial::NotAllowed) => {}
+        Verdict::Allow { by: None } | Verdict::Deny(Denial::Missing(_) | Denial::NotAllowed | Denial::PastWaypoint) => {}
     }
 }
 

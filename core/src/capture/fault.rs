@@ -71,9 +71,6 @@ pub enum InboundFault {
     /// The port is one of the proxy's own.
     #[error("the port belongs to the proxy")]
     OwnPort,
-    /// The application asks for a PROXY protocol header, which is not supported.
-    #[error("the application wants the PROXY protocol, which is not supported")]
-    ProxyProtocolUnsupported,
     /// The requested hostname is no service this workload is an endpoint of.
     #[error("the requested hostname is no service of this workload")]
     UnknownHost,
@@ -89,7 +86,6 @@ impl InboundFault {
             InboundFault::BadAuthority | InboundFault::ForbiddenAddress | InboundFault::IpMismatch => 400,
             InboundFault::NoServicePort
             | InboundFault::OwnPort
-            | InboundFault::ProxyProtocolUnsupported
             | InboundFault::UnknownHost
             | InboundFault::UnknownWorkload => 503,
         }
@@ -103,7 +99,6 @@ impl InboundFault {
             InboundFault::IpMismatch => "ip_mismatch",
             InboundFault::NoServicePort => "no_service_port",
             InboundFault::OwnPort => "own_port",
-            InboundFault::ProxyProtocolUnsupported => "proxy_protocol_unsupported",
             InboundFault::UnknownHost => "unknown_host",
             InboundFault::UnknownWorkload => "unknown_workload",
         }

@@ -41,6 +41,7 @@ pub(super) fn is_peer(
     ip: IpAddr,
 ) -> bool {
     let is_it = |workload: &Arc<Workload>| {
+        planted!(WaypointByIdentity => return workload.identity() == identity);
         workload.identity() == identity && workload.network == local.network && workload.has_ip(ip)
     };
     match standing(snapshot, gateway, namespace) {

@@ -211,8 +211,14 @@ impl<'a> Asked<'a> {
 
     /// Whether the client is this waypoint: by identity and address, so that whoever has only one of them is not.
     fn is_from(&self, waypoint: &GatewayAddress, namespace: &str) -> bool {
-        let (identity, ip) = (self.captured.source.identity(), self.captured.peer.ip());
-        gateway::is_peer(self.snapshot, self.local, waypoint, namespace, identity, ip)
+        let source = self.captured.source;
+        let is_it =
+            |ip| gateway::is_peer(self.snapshot, self.local, waypoint, namespace, source.identity(), ip);
+        match self.captured.peer.ip() {
+            // Within its own host, without a redirect, it has the address of its workload.
+            ip if ip.to_canonical().is_loopback() => source.ips.iter().any(|ip| is_it(*ip)),
+            ip => is_it(ip),
+        }
     }
 
     /// The waypoint of this connection: of several one by weight (node.md row 53).

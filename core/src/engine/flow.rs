@@ -128,6 +128,12 @@ pub(super) struct Flow {
     pub(super) draw: u64,
     /// Where a tunnelled flow asks to go.
     pub(super) authority: Option<Authority>,
+    /// It asks for something else than the workload at whose address it arrived: the workload stands before that.
+    pub(super) for_another: bool,
+    /// What is written to the application before the stream's bytes (node.md row 66).
+    pub(super) header: Option<Bytes>,
+    /// Bytes of that header which the application has not taken: nobody is owed credit for them.
+    pub(super) header_left: usize,
     /// An outbound decision, once made.
     pub(super) decision: Option<Box<Decision>>,
     /// The workload whose policies judge it, where they do.

@@ -1,18 +1,23 @@
 //! What reaches a local pod: plain connections, and streams of tunnels. Both are judged, then dialled to the application.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use super::Engine;
 use super::boundary::{Listener, Origin};
 use super::flow::{End, FlowId, Kind, Side, Waiting};
 use super::timers::Timer;
-use super::tunnels::TunnelId;
+use super::tunnels::{StreamUser, TunnelId};
 use crate::capture;
 use crate::fault::Fault;
 use crate::hbone::connect::{Authority, Baggage, ConnectRequest, ConnectResponse, RequestFault};
 use crate::hbone::mux::StreamId;
+use crate::identity::SpiffeId;
 use crate::lies::{Answer, Lies};
 use crate::mesh::Workload;
+use crate::proxy_protocol::{Endpoints, Header};
 use crate::telemetry::{Event, Path, Reason};
 use crate::time::Now;
 
@@ -35,7 +40,7 @@ impl<L: Lies> Engine<L> {
             return;
         }
         self.learn(id, |c| c.path = Path::Plaintext);
-        self.reach_application(now, id, pod, target.target);
+        self.reach_application(now, id, pod, target.dial);
     }
 
     /// A peer opened a stream on its tunnel.
@@ -66,7 +71,7 @@ impl<L: Lies> Engine<L> {
         let origin = Origin { listener: Listener::InboundHbone, ..origin };
         let id = self.new_flow(now, Kind::Tunnelled, origin, origin.local);
         if let Some(entry) = self.tunnels.get_mut(tunnel) {
-            entry.streams.insert(stream, (id, Side::Near));
+            entry.streams.insert(stream, StreamUser::Flow(id, Side::Near));
         }
         if let Some(flow) = self.flows.get_mut(id) {
             flow.near = End::Stream(tunnel, stream);
@@ -116,6 +121,11 @@ impl<L: Lies> Engine<L> {
             Ok(target) => target,
             Err(fault) => return self.fail(now, id, Reason::Failed(Fault::Target(fault))),
         };
+        let told = target.shown.map(|shown| self.header_of(peer, shown, identity.clone()));
+        if let Some(flow) = self.flows.get_mut(id) {
+            flow.for_another = target.for_another;
+            flow.header = told;
+        }
         self.learn(id, |c| {
             if let Authority::Ip(address) = authority {
                 c.destination = address;
@@ -128,7 +138,14 @@ impl<L: Lies> Engine<L> {
             return;
         }
         self.learn(id, |c| c.path = Path::Hbone);
-        self.reach_application(now, id, pod, target.target);
+        self.reach_application(now, id, pod, target.dial);
+    }
+
+    /// What an application is told of a connection before its bytes (node.md row 66).
+    fn header_of(&self, source: SocketAddr, destination: SocketAddr, identity: Option<SpiffeId>) -> Bytes {
+        planted!(HeaderOfNobody, identity = None);
+        let endpoints = Endpoints::Tcp { source, destination };
+        Bytes::from(Header { endpoints, identity }.to_bytes())
     }
 
     /// The application answered: so does CONNECT (node.md row 36).

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Engine;
 use super::flow::{FlowId, Phase, Side};
+use crate::capture;
 use crate::fault::{Fault, LimitName};
 use crate::identity::SpiffeId;
 use crate::lies::Lies;
@@ -13,14 +14,20 @@ use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
 impl<L: Lies> Engine<L> {
-    /// What policy at `workload` says of a connection.
+    /// What policy at `workload` says of a connection, and whether it had to come through a waypoint (node.md B13).
     pub(super) fn verdict(
         &self,
+        id: FlowId,
         workload: &Workload,
         identity: Option<&SpiffeId>,
         source: IpAddr,
         destination: SocketAddr,
     ) -> Verdict {
+        let for_itself = self.flows.get(id).is_none_or(|flow| !flow.for_another);
+        let peer = identity.map(|identity| (identity, source));
+        if for_itself && !capture::may_pass(&self.snapshot, &self.local, workload, destination.port(), peer) {
+            return self.lies.verdict(Verdict::Deny(Denial::PastWaypoint));
+        }
         let connection = policy::Connection { identity, source, destination };
         self.lies.verdict(policy::evaluate(&self.snapshot, workload, &connection, self.config.compat))
     }
@@ -51,7 +58,10 @@ impl<L: Lies> Engine<L> {
         let mut affected = Vec::new();
         for (uid, flows) in &self.by_destination {
             let changes = match snapshot.workload(uid.as_str()) {
-                Some(workload) => changed.affects(workload),
+                Some(workload) => {
+                    changed.affects(workload)
+                        || (changed.touches_routes() && capture::must_pass(&snapshot, &self.local, workload))
+                }
                 None => true,
             };
             if changes {
@@ -96,7 +106,7 @@ impl<L: Lies> Engine<L> {
             return self.fail(now, id, Reason::Failed(Fault::WorkloadGone));
         };
         let verdict =
-            self.verdict(&workload, connection.source_identity.as_ref(), connection.source.ip(), target);
+            self.verdict(id, &workload, connection.source_identity.as_ref(), connection.source.ip(), target);
         match verdict {
             Verdict::Allow { .. } => self.release_hold(id),
             Verdict::Deny(denial) => {
@@ -159,6 +169,7 @@ impl<L: Lies> Engine<L> {
             .zip(flow.connection.target)
             .map(|(workload, target)| {
                 self.verdict(
+                    id,
                     workload,
                     flow.connection.source_identity.as_ref(),
                     flow.connection.source.ip(),
@@ -194,6 +205,6 @@ impl<L: Lies> Engine<L> {
 pub(super) fn decided_by(denial: &Denial) -> Option<String> {
     match denial {
         Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
-        Denial::Missing(_) | Denial::NotAllowed => None,
+        Denial::Missing(_) | Denial::NotAllowed | Denial::PastWaypoint => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Engine;
 use super::boundary::{CloseMode, Listener, Origin, Output, PodId, SocketId};
@@ -9,7 +10,7 @@ use super::flow::{Both, End, Flow, FlowId, Kind, Phase, Side, Waiting};
 use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
-use super::tunnels::PoolKey;
+use super::tunnels::{OuterWay, PoolKey, Waiter};
 use crate::capture::{Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::connect::Authority;
@@ -81,6 +82,9 @@ impl<L: Lies> Engine<L> {
             early_bytes: 0,
             draw: self.draws.next_u64(),
             authority: None,
+            for_another: false,
+            header: None,
+            header_left: 0,
             decision: None,
             judged_at: None,
             held: None,
@@ -163,9 +167,6 @@ impl<L: Lies> Engine<L> {
                 });
                 self.connect_far(now, id, pod, target, self.own_source(source));
             }
-            Decision::Tunnel(to) if to.inner.is_some() => {
-                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoGateway)));
-            }
             Decision::Tunnel(to) => {
                 planted!(PlaintextFallback => if let Authority::Ip(target) = to.authority {
                     return self.connect_far(now, id, pod, target, self.own_source(source));
@@ -192,13 +193,21 @@ impl<L: Lies> Engine<L> {
         if self.credential(source.identity()).is_none() {
             return self.wait(id, Waiting::Credential);
         }
+        let (expected, outer) = match &to.inner {
+            None => (to.expected.clone(), None),
+            Some(inner) => {
+                let outer = OuterWay { expected: to.expected.clone(), authority: to.authority.clone() };
+                (inner.clone(), Some(Box::new(outer)))
+            }
+        };
         let key = PoolKey {
             pod,
             source: source.identity().clone(),
             source_ip: self.flows.get(id).map_or(to.peer.ip(), |f| f.origin.peer.ip()),
-            expected: to.expected.clone(),
+            expected,
             peer: to.peer,
             destination: to.destination.uid.clone(),
+            outer,
         };
         planted!(
             KeyByHash,
@@ -238,15 +247,17 @@ impl<L: Lies> Engine<L> {
 
     /// Gets in line for a tunnel of this key.
     pub(super) fn acquire(&mut self, now: Now, id: FlowId, key: PoolKey) {
-        match self.pool.acquire(&key, id) {
+        match self.pool.acquire(&key, Waiter::Flow(id)) {
             Acquired::Tunnel(tunnel) => self.open_stream(now, id, tunnel),
             Acquired::Full => self.fail(now, id, Reason::Failed(Fault::Limit(LimitName::Waiters))),
             Acquired::Waiting => {
                 // A dial's deadlines come first, and end all that wait for it. This one is for tunnels that open and never
                 // have room.
                 let limits = &self.config.limits;
-                let dial = limits.tcp_connect + limits.tls_handshake + limits.http2_preface;
-                self.timers.set(Timer::Flow(id), now.time.after(dial + limits.connect_response));
+                let inside = limits.tls_handshake + limits.http2_preface + limits.connect_response;
+                let inside = if key.outer.is_some() { inside } else { Duration::ZERO };
+                let patience = limits.dial() + inside + limits.connect_response;
+                self.timers.set(Timer::Flow(id), now.time.after(patience));
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.phase = Phase::Pooled(Box::new(key.clone()));
                 }
@@ -296,7 +307,7 @@ impl<L: Lies> Engine<L> {
         source: IpAddr,
         target: SocketAddr,
     ) -> bool {
-        match self.verdict(workload, identity, source, target) {
+        match self.verdict(id, workload, identity, source, target) {
             Verdict::Allow { by } => {
                 self.learn(id, |c| c.policy = by.map(|key| key.to_string()));
                 self.judged_at(id, &workload.uid);
@@ -336,7 +347,9 @@ impl<L: Lies> Engine<L> {
             client = self.tunnels.iter().next().map_or(client, |(_, tunnel)| tunnel.origin.peer)
         );
         if !self.pods.get(&pod).is_some_and(|pod| pod.consumer) {
-            let source = self.kept_source(client.ip(), address.ip());
+            // To its own host's loopback nobody is a stranger (node.md row 14).
+            let is_told = flow.header.is_some();
+            let source = if is_told { None } else { self.kept_source(client.ip(), address.ip()) };
             return self.connect_far(now, id, pod, address, source);
         }
         let target = flow.authority.clone().unwrap_or(Authority::Ip(address));

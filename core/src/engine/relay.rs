@@ -7,6 +7,7 @@ use super::boundary::{CloseMode, Output, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
 use super::sockets::{Finish, User};
 use super::timers::Timer;
+use super::tunnels::Waiter;
 use crate::fault::{Fault, IoFault, Stage, reset_code};
 use crate::hbone::mux::ResetCause;
 use crate::lies::{Lies, StreamEnd};
@@ -139,6 +140,9 @@ impl<L: Lies> Engine<L> {
         planted!(CreditLeaks, len = len / 2);
         let Some(flow) = self.flows.get_mut(id) else { return };
         flow.active = now.time;
+        let of_header = if side == Side::Far { len.min(flow.header_left) } else { 0 };
+        flow.header_left -= of_header;
+        let len = len - of_header;
         planted!(ReaderNotWoken => if matches!(flow.end(side.other()), End::Socket(_)) {
             return self.try_finish(now, id, side);
         });
@@ -216,7 +220,8 @@ impl<L: Lies> Engine<L> {
         flow.active = now.time;
         planted!(EarlyCountedTwice => flow.bytes.near += flow.early_bytes as u64);
         let connection = flow.connection.clone();
-        let (early, far) = (std::mem::take(&mut flow.early), flow.far);
+        let (early, far, header) = (std::mem::take(&mut flow.early), flow.far, flow.header.take());
+        flow.header_left = header.as_ref().map_or(0, Bytes::len);
         planted!(
             EarlyBytesReversed,
             early = early.into_iter().rev().collect::<std::collections::VecDeque<_>>()
@@ -227,6 +232,9 @@ impl<L: Lies> Engine<L> {
             whole
         }));
         self.held_bytes = self.held_bytes.saturating_sub(early.len());
+        if let (Some(header), End::Socket(far)) = (header, far) {
+            self.push(far, header);
+        }
         match far {
             End::Socket(far) if !early.is_empty() => self.push(far, early),
             End::Stream(tunnel, stream) if !early.is_empty() => {
@@ -402,7 +410,7 @@ impl<L: Lies> Engine<L> {
         planted!(EarlyMemoryKept, early = early / 2);
         self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {
-            self.pool.cancelled(id);
+            self.pool.cancelled(Waiter::Flow(id));
         }
         planted!(SilentEnd => if matches!(flow.phase, Phase::Waiting(_)) {
             return;

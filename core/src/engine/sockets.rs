@@ -9,7 +9,7 @@ use super::boundary::{CloseMode, Interest, Output, PodId, Slices, SocketId};
 use super::flow::{End, FlowId, Phase, Side};
 use super::timers::Timer;
 use super::tunnels::{TunnelId, TunnelPhase};
-use crate::fault::IoFault;
+use crate::fault::{Fault, IoFault};
 use crate::lies::Lies;
 use crate::telemetry::Event;
 use crate::time::Now;
@@ -192,7 +192,7 @@ impl<L: Lies> Engine<L> {
 
     pub(super) fn socket_failed(&mut self, now: Now, socket: SocketId, fault: IoFault) {
         match self.sockets.get(socket).map(|entry| entry.user) {
-            Some(User::Tunnel(tunnel)) => self.tunnel_broke(now, tunnel, fault),
+            Some(User::Tunnel(tunnel)) => self.tunnel_broke(now, tunnel, Fault::Io(fault)),
             Some(User::Flow(flow, side)) => self.end_broke(now, flow, side, fault),
             Some(User::Leaving) => self.close_socket(socket, CloseMode::Abort),
             Some(User::Nobody) | None => {}

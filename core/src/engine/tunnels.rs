@@ -1,8 +1,12 @@
 //! Tunnels of an engine: dialled and accepted, authenticated, kept alive, retired, lost.
 
+mod carrier;
 mod keepalive;
 mod streams;
 mod window;
+
+pub(super) use carrier::Carrier;
+use carrier::Ride;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,7 +18,8 @@ use super::boundary::{CloseMode, Origin, Output, PodId, SocketId};
 use super::flow::{Flow, FlowId, Phase, Side};
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
-use crate::fault::{Fault, IoFault, LimitName, Stage};
+use crate::fault::{Fault, LimitName, Stage};
+use crate::hbone::connect::Authority;
 use crate::hbone::mux::{ResetCause, StreamId};
 use crate::hbone::tunnel::{Tunnel, TunnelEvent};
 use crate::identity::{IdentityFault, PeerIdentity, SpiffeId};
@@ -39,6 +44,41 @@ pub(super) struct PoolKey {
     pub(super) source: SpiffeId,
     pub(super) expected: Vec<SpiffeId>,
     pub(super) destination: Uid,
+    /// Present for a tunnel inside another: whatever leads there otherwise is another way (node.md row 61).
+    pub(super) outer: Option<Box<OuterWay>>,
+}
+
+/// The way to the far end of a tunnel that is inside another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct OuterWay {
+    /// The identities that the gateway may have.
+    pub(super) expected: Vec<SpiffeId>,
+    /// What it is asked for.
+    pub(super) authority: Authority,
+}
+
+impl PoolKey {
+    /// Who shares the tunnel that carries those of this key.
+    fn outer_key(&self) -> Option<PoolKey> {
+        let outer = self.outer.as_ref()?;
+        Some(PoolKey { expected: outer.expected.clone(), outer: None, ..self.clone() })
+    }
+}
+
+/// What wants a stream of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waiter {
+    Flow(FlowId),
+    /// A tunnel to be carried by it.
+    Tunnel(TunnelId),
+}
+
+/// Whose bytes a stream carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamUser {
+    Flow(FlowId, Side),
+    /// A tunnel inside this one.
+    Tunnel(TunnelId),
 }
 
 /// How far a tunnel has come; each phase has its own deadline (node.md B1).
@@ -63,7 +103,7 @@ const HASTY_CLOSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct TunnelEntry<L: Lies> {
     pub(super) tunnel: Tunnel<L>,
-    pub(super) socket: SocketId,
+    pub(super) carrier: Carrier,
     pub(super) pod: PodId,
     /// The accept, or for a dialled tunnel what it would look like from there.
     pub(super) origin: Origin,
@@ -77,7 +117,7 @@ pub(super) struct TunnelEntry<L: Lies> {
     pub(super) trusted: u64,
     /// Our own identity on it.
     pub(super) own: Option<SpiffeId>,
-    pub(super) streams: BTreeMap<StreamId, (FlowId, Side)>,
+    pub(super) streams: BTreeMap<StreamId, StreamUser>,
     pub(super) opened: Time,
     pub(super) idle_since: Time,
     pub(super) last_received: Time,
@@ -138,12 +178,12 @@ impl<L: Lies> Engine<L> {
     pub(super) fn dial_tunnels(&mut self, now: Now, key: &PoolKey) {
         if self.snapshot.workload(key.destination.as_str()).is_none() {
             // It went while they waited for one of its tunnels; its address may be another workload's by now.
-            for flow in self.pool.hopeless(key) {
-                self.fail(now, flow, Reason::Failed(Fault::WorkloadGone));
-            }
-            return;
+            return self.give_up(now, key, &Fault::WorkloadGone);
         }
         for _ in 0..self.pool.dials_wanted(key) {
+            if self.pool.dials_wanted(key) == 0 {
+                return;
+            }
             let presented = self.lies.presents(&key.source);
             let Some(identity) = self.credential(presented.as_ref().unwrap_or(&key.source)) else {
                 // It went with its last workload.
@@ -162,29 +202,50 @@ impl<L: Lies> Engine<L> {
                 local: SocketAddr::new(key.source_ip, 0),
                 original: None,
             };
-            let socket = self.sockets.insert(SocketEntry::new(User::Nobody, key.pod, false));
             let mut tunnel = Tunnel::client(&self.config.limits, &self.lies);
             tunnel.start(&identity);
+            let carrier = match key.outer {
+                Some(_) => Carrier::Stream(Ride::default()),
+                None => Carrier::Socket(self.sockets.insert(SocketEntry::new(User::Nobody, key.pod, false))),
+            };
             let id =
-                self.insert_tunnel(now, socket, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
+                self.insert_tunnel(now, carrier, tunnel, origin, Some(key.clone()), TunnelPhase::Connecting);
             self.pool.dialling(key, id);
-            let source = if self.config.bind_pod_address { Some(key.source_ip) } else { None };
-            self.outputs.push_back(Output::Connect { socket, pod: key.pod, target: key.peer, source });
-            self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tcp_connect));
+            match self.tunnels.get(id).and_then(TunnelEntry::socket) {
+                Some(socket) => {
+                    let source = if self.config.bind_pod_address { Some(key.source_ip) } else { None };
+                    self.outputs.push_back(Output::Connect {
+                        socket,
+                        pod: key.pod,
+                        target: key.peer,
+                        source,
+                    });
+                    self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tcp_connect));
+                }
+                None => self.dial_carrier(now, id),
+            }
         }
     }
 
     /// No dial for this key can come to anything.
     fn give_up(&mut self, now: Now, key: &PoolKey, fault: &Fault) {
-        for flow in self.pool.hopeless(key) {
-            self.fail(now, flow, Reason::Failed(fault.clone()));
+        for waiter in self.pool.hopeless(key) {
+            self.disappoint(now, waiter, fault);
+        }
+    }
+
+    /// What waited for a tunnel gets none.
+    fn disappoint(&mut self, now: Now, waiter: Waiter, fault: &Fault) {
+        match waiter {
+            Waiter::Flow(flow) => self.fail(now, flow, Reason::Failed(fault.clone())),
+            Waiter::Tunnel(tunnel) => self.lose_tunnel(now, tunnel, fault.clone()),
         }
     }
 
     fn insert_tunnel(
         &mut self,
         now: Now,
-        socket: SocketId,
+        carrier: Carrier,
         tunnel: Tunnel<L>,
         origin: Origin,
         key: Option<PoolKey>,
@@ -196,7 +257,7 @@ impl<L: Lies> Engine<L> {
         }
         let id = self.tunnels.insert(TunnelEntry {
             tunnel,
-            socket,
+            carrier,
             pod: origin.pod,
             origin,
             own: key.as_ref().map(|key| key.source.clone()),
@@ -217,7 +278,8 @@ impl<L: Lies> Engine<L> {
             held: 0,
             window: window::Window::USUAL,
         });
-        if let Some(entry) = self.sockets.get_mut(socket) {
+        let socket = self.tunnels.get(id).and_then(TunnelEntry::socket);
+        if let Some(entry) = socket.and_then(|socket| self.sockets.get_mut(socket)) {
             entry.user = User::Tunnel(id);
         }
         id
@@ -243,7 +305,14 @@ impl<L: Lies> Engine<L> {
         self.half_open += 1;
         self.accepted += 1;
         let tunnel = Tunnel::server(&self.config.limits, &self.lies);
-        let id = self.insert_tunnel(now, socket, tunnel, origin, None, TunnelPhase::AwaitingCredential);
+        let id = self.insert_tunnel(
+            now,
+            Carrier::Socket(socket),
+            tunnel,
+            origin,
+            None,
+            TunnelPhase::AwaitingCredential,
+        );
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.wait_for_facts));
         self.try_accept_tunnel(now, id);
         socket
@@ -264,7 +333,7 @@ impl<L: Lies> Engine<L> {
             entry.trusted = self.trusted.changes();
             entry.tunnel.start(&identity);
             entry.phase = TunnelPhase::Handshaking;
-            self.dirty_sockets.insert(entry.socket);
+            self.mark_carrier(id);
         }
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.tls_handshake));
     }
@@ -289,11 +358,11 @@ impl<L: Lies> Engine<L> {
     /// Drives a tunnel until it has nothing more to say, and handles what it said.
     pub(super) fn turn_tunnel(&mut self, now: Now, id: TunnelId) {
         loop {
+            // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
+            let mut said = self.feed(now, id);
             let Some(entry) = self.tunnels.get_mut(id) else { return };
             entry.tunnel.turn();
             entry.tunnel.give_back(&mut self.tunnel_block);
-            // What one turn has to say is handled together: a turn for each word of it would cost more than the word.
-            let mut said = false;
             while let Some(entry) = self.tunnels.get_mut(id) {
                 let Some(event) = entry.tunnel.poll_event() else { break };
                 said = true;
@@ -316,11 +385,14 @@ impl<L: Lies> Engine<L> {
         }
         self.offer_room(now, id);
         self.set_window(id);
+        self.carry(id);
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        let held = entry.tunnel.held_bytes();
+        let held = entry.tunnel.held_bytes() + entry.waiting_bytes();
         self.held_bytes = (self.held_bytes + held).saturating_sub(entry.held);
         entry.held = held;
-        self.dirty_sockets.insert(entry.socket);
+        if let Some(socket) = entry.socket() {
+            self.dirty_sockets.insert(socket);
+        }
         if entry.phase == TunnelPhase::Closing && !entry.tunnel.wants_write() {
             self.finish_tunnel(id);
         }
@@ -333,8 +405,7 @@ impl<L: Lies> Engine<L> {
             return self.remove_tunnel(id, CloseMode::Graceful);
         }
         entry.phase = TunnelPhase::Lingering;
-        self.outputs.push_back(Output::Finish { socket: entry.socket });
-        self.dirty_sockets.insert(entry.socket);
+        self.finish_carrier(id);
     }
 
     /// The socket's FIN arrived.
@@ -372,8 +443,8 @@ impl<L: Lies> Engine<L> {
         self.index_certificates(id);
     }
 
-    /// The socket under a tunnel broke.
-    pub(super) fn tunnel_broke(&mut self, now: Now, id: TunnelId, fault: IoFault) {
+    /// What carries a tunnel broke.
+    pub(super) fn tunnel_broke(&mut self, now: Now, id: TunnelId, fault: Fault) {
         // Its last words may be an alert that says why.
         if let Some(entry) = self.tunnels.get_mut(id) {
             entry.tunnel.turn();
@@ -383,7 +454,7 @@ impl<L: Lies> Engine<L> {
                 }
             }
         }
-        self.lose_tunnel(now, id, Fault::Io(fault));
+        self.lose_tunnel(now, id, fault);
     }
 
     /// A tunnel ends other than in order: its waiters and its streams learn it at once (node.md B2, B6).
@@ -405,10 +476,27 @@ impl<L: Lies> Engine<L> {
             self.pool.failed(id)
         };
         self.close_tunnel(now, id, HASTY_CLOSE);
-        for (_, (flow, side)) in streams {
-            self.lose_stream(now, flow, side, &fault);
+        for (_, user) in streams {
+            match user {
+                StreamUser::Flow(flow, side) => self.lose_stream(now, flow, side, &fault),
+                StreamUser::Tunnel(rider) => {
+                    self.carrier_broke(now, rider, Fault::TunnelLost(Box::new(fault.clone())));
+                }
+            }
         }
-        self.attempt_failed(now, &told, &fault);
+        let flows: Vec<FlowId> = told
+            .iter()
+            .filter_map(|waiter| match waiter {
+                Waiter::Flow(flow) => Some(*flow),
+                Waiter::Tunnel(_) => None,
+            })
+            .collect();
+        self.attempt_failed(now, &flows, &fault);
+        for waiter in told {
+            if let Waiter::Tunnel(tunnel) = waiter {
+                self.lose_tunnel(now, tunnel, fault.clone());
+            }
+        }
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
         }
@@ -417,8 +505,13 @@ impl<L: Lies> Engine<L> {
     /// A tunnel whose peer is not to be talked to any more ends at once, and nothing more of it is sent or delivered.
     pub(super) fn sever_tunnel(&mut self, now: Now, id: TunnelId, fault: &IdentityFault) {
         let Some(entry) = self.tunnels.get(id) else { return };
-        for (flow, _) in entry.streams.values().copied().collect::<Vec<_>>() {
-            self.fail(now, flow, Reason::Failed(Fault::Identity(fault.clone())));
+        for user in entry.streams.values().copied().collect::<Vec<_>>() {
+            match user {
+                StreamUser::Flow(flow, _) => {
+                    self.fail(now, flow, Reason::Failed(Fault::Identity(fault.clone())));
+                }
+                StreamUser::Tunnel(rider) => self.sever_tunnel(now, rider, fault),
+            }
         }
         self.lose_tunnel(now, id, Fault::Identity(fault.clone()));
         planted!(RevokedDrains => return);
@@ -447,14 +540,14 @@ impl<L: Lies> Engine<L> {
 
     /// Sends what is queued (an alert, GOAWAY), then closes.
     fn close_tunnel(&mut self, now: Now, id: TunnelId, patience: Duration) {
+        let Some(connected) = self.tunnels.get(id).map(|entry| self.has_carrier(entry)) else { return };
         let Some(entry) = self.tunnels.get_mut(id) else { return };
-        let connected = self.sockets.get(entry.socket).is_some_and(|s| s.connected);
         entry.phase = TunnelPhase::Closing;
         entry.tunnel.close();
         if !connected || !entry.tunnel.wants_write() {
             return self.remove_tunnel(id, CloseMode::Abort);
         }
-        self.dirty_sockets.insert(entry.socket);
+        self.mark_carrier(id);
         self.timers.set(Timer::Tunnel(id), now.time.after(patience));
     }
 
@@ -492,7 +585,7 @@ impl<L: Lies> Engine<L> {
         if let Some(entry) = self.tunnels.remove(id) {
             self.accepted -= usize::from(entry.key.is_none());
             self.held_bytes = self.held_bytes.saturating_sub(entry.held);
-            self.close_socket(entry.socket, mode);
+            self.close_carrier(id, entry.carrier, mode);
         }
     }
 
@@ -525,6 +618,11 @@ impl<L: Lies> Engine<L> {
         }
         self.dirty_tunnels.insert(id);
         self.pool.retired(id);
+        let riders = self.riders(id);
+        planted!(InnerOutlivesOuter, riders = Vec::new());
+        for rider in riders {
+            self.retire_tunnel(now, rider);
+        }
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
             if self.tunnels.get(id).is_some_and(TunnelEntry::is_empty) {
@@ -562,9 +660,17 @@ impl<L: Lies> Engine<L> {
 
     pub(super) fn tunnel_deadline(&mut self, now: Now, id: TunnelId) {
         let Some(entry) = self.tunnels.get(id) else { return };
+        let outer = entry.outer();
         let stage = match entry.phase {
             TunnelPhase::Open => return self.keepalive(now, id),
             TunnelPhase::Closing | TunnelPhase::Lingering => return self.remove_tunnel(id, CloseMode::Abort),
+            TunnelPhase::Connecting if entry.socket().is_none() => {
+                // As where an application waits: what does not answer takes no more streams.
+                if let Some(outer) = outer {
+                    self.retire_tunnel(now, outer);
+                }
+                Stage::ConnectResponse
+            }
             TunnelPhase::Connecting => Stage::TcpConnect,
             TunnelPhase::AwaitingCredential => Stage::Credential,
             TunnelPhase::Handshaking => Stage::TlsHandshake,

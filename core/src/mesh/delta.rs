@@ -97,6 +97,11 @@ impl Changed {
             || workload.authorization_policies.iter().any(|key| self.policies.contains(key))
     }
 
+    /// Whether a workload or a service came, changed or went: what decides where connections go.
+    pub fn touches_routes(&self) -> bool {
+        !(self.workloads.is_empty() && self.removed.is_empty() && self.services.is_empty())
+    }
+
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         *self == Changed::default()

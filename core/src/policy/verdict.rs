@@ -31,6 +31,9 @@ pub enum Denial {
     /// There are policies that allow, and none allows this.
     #[error("no policy allows it")]
     NotAllowed,
+    /// Connections to the workload must come through its waypoint, and the peer is another (node.md B13).
+    #[error("it does not come from the destination's waypoint")]
+    PastWaypoint,
     /// A policy denies it.
     #[error("denied by policy {0}")]
     Rule(PolicyKey),
@@ -50,6 +53,7 @@ impl Denial {
         match self {
             Denial::Missing(_) => "policy_missing",
             Denial::NotAllowed => "not_allowed",
+            Denial::PastWaypoint => "past_waypoint",
             Denial::Rule(_) => "explicitly_denied",
             Denial::Undecodable { .. } => "policy_undecodable",
         }
@@ -102,11 +106,16 @@ mod tests {
     fn every_denial_has_a_word_of_its_own_for_metrics() {
         let key = PolicyKey::new("n", "p");
         let undecodable = Denial::Undecodable { policy: key.clone(), reason: "field 99".into() };
-        let denials =
-            [Denial::Missing(vec![key.clone()]), Denial::NotAllowed, Denial::Rule(key), undecodable];
+        let denials = [
+            Denial::Missing(vec![key.clone()]),
+            Denial::NotAllowed,
+            Denial::PastWaypoint,
+            Denial::Rule(key),
+            undecodable,
+        ];
         assert_eq!(
             denials.each_ref().map(Denial::label),
-            ["policy_missing", "not_allowed", "explicitly_denied", "policy_undecodable"]
+            ["policy_missing", "not_allowed", "past_waypoint", "explicitly_denied", "policy_undecodable"]
         );
     }
 

@@ -164,6 +164,7 @@ impl Session {
                 .collect();
             request.unsubscribe = vec![EVERYTHING.into()];
         }
+        planted!(VersionsForgotten => return request);
         request.initial_versions =
             self.versions(resource_type).map(|(name, version)| (name.clone(), version.clone())).collect();
         request
@@ -181,6 +182,7 @@ impl Session {
                 }
             }
         }
+        planted!(EveryEndOrderly => self.backoff.reset());
         let retry_in = self.backoff.wait();
         self.link = Link::Waiting { until: now.after(retry_in) };
         self.outputs.push_back(Output::Report(Event::Disconnected { why, retry_in }));
@@ -242,6 +244,7 @@ impl Session {
 
     /// Addresses wait for policies, once.
     fn apply(&mut self, of: ResourceType, outputs: Vec<Output>) {
+        planted!(AddressesFirst => return self.outputs.extend(outputs));
         match of {
             ResourceType::Address if !self.policies_heard => self.held.extend(outputs),
             ResourceType::Address => self.outputs.extend(outputs),

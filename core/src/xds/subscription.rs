@@ -60,6 +60,7 @@ impl Taken {
 
     /// What a NACK says: names and reasons.
     pub(super) fn error(&self) -> Option<String> {
+        planted!(NackAsAck => return None);
         if self.rejections == 0 {
             return None;
         }
@@ -110,6 +111,7 @@ impl Subscription {
                 Err(rejection) => self.reject(&mut taken, &resource.name, &rejection),
             }
         }
+        planted!(RemovalsIgnored => return taken);
         for name in &response.removed {
             if let Some(known) = self.known.remove(name) {
                 forget(&mut taken.delta, name, known.kind);
@@ -136,12 +138,17 @@ impl Subscription {
         if own != *resource.name {
             return Err(Rejection { scope, reason: format!("it is of {own:?}").into() });
         }
+        // By its name it will be removed.
+        if kind == Kind::Policy && own.parse::<PolicyKey>().is_err() {
+            return Err(Rejection { scope, reason: "its name is none".into() });
+        }
         Ok((kind, fact))
     }
 
     /// An address that was not understood leaves what was known as it was; a policy denies.
     fn reject(&mut self, taken: &mut Taken, name: &Arc<str>, rejection: &Rejection) {
         taken.reject(name, &rejection.reason);
+        planted!(RejectedPolicyForgotten => return);
         if self.resource_type == ResourceType::Authorization
             && let Ok(key) = name.parse::<PolicyKey>()
         {

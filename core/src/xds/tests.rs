@@ -159,6 +159,27 @@ fn an_address_among_policies_and_a_policy_among_addresses_are_refused() {
 }
 
 #[test]
+fn a_policy_that_could_not_be_removed_is_refused() {
+    let mut node = Node::answered(false);
+    let policy = Policy {
+        name: "p/q".into(),
+        namespace: "n".into(),
+        scope: Scope::Global,
+        action: crate::mesh::Action::Allow,
+        rules: Vec::new(),
+        dry_run: false,
+    };
+    let sent = resource(Fact::Policy(Arc::new(policy)), "v1");
+    assert!(
+        node.respond(ResourceType::Authorization, vec![sent], &[])
+            .error
+            .unwrap()
+            .ends_with("its name is none")
+    );
+    assert_eq!(node.snapshot.policies().len(), 0);
+}
+
+#[test]
 fn a_flood_of_rejections_makes_a_short_answer() {
     let mut node = Node::answered(false);
     let many = (0..1_000).map(|n| Resource {

@@ -3,7 +3,7 @@
 use culvert_core::balance::Seen;
 use culvert_core::capture::{
     Captured, Decision, InboundFault, InboundTarget, Local, LocalTo, Need, OWN_PORTS, Resolved, RouteFault,
-    TunnelTo, inbound_connect, inbound_plaintext, outbound, outbound_seeing,
+    TunnelTo, inbound_connect, inbound_plaintext, may_pass, must_pass, outbound, outbound_seeing,
 };
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::SpiffeId;
@@ -54,7 +54,6 @@ pub fn cases_of_inbound_fault(value: InboundFault) -> &'static str {
         InboundFault::IpMismatch => "IpMismatch",
         InboundFault::NoServicePort => "NoServicePort",
         InboundFault::OwnPort => "OwnPort",
-        InboundFault::ProxyProtocolUnsupported => "ProxyProtocolUnsupported",
         InboundFault::UnknownHost => "UnknownHost",
         InboundFault::UnknownWorkload => "UnknownWorkload",
     }
@@ -92,6 +91,8 @@ const _: fn(
     &Authority,
 ) -> Result<InboundTarget, InboundFault> = inbound_connect;
 const _: fn(&Local, &Arc<Workload>, SocketAddr) -> Result<InboundTarget, InboundFault> = inbound_plaintext;
+const _: fn(&Snapshot, &Local, &Workload, u16, Option<(&SpiffeId, IpAddr)>) -> bool = may_pass;
+const _: fn(&Snapshot, &Local, &Workload) -> bool = must_pass;
 const _: fn(&Snapshot, &Local, &Captured<'_>, u64) -> Decision = outbound;
 const _: fn(&Snapshot, &Local, &Captured<'_>, &Seen<'_>, u64) -> Decision = outbound_seeing;
 pub fn fields_of_captured<'a>(
@@ -100,13 +101,16 @@ pub fn fields_of_captured<'a>(
     let Captured { source, peer, original, resolved } = value;
     (source, peer, original, resolved)
 }
-pub fn fields_of_inbound_target(value: InboundTarget) -> (SocketAddr, Arc<Workload>, Option<Arc<Service>>) {
-    let InboundTarget { target, workload, service } = value;
-    (target, workload, service)
+pub fn fields_of_inbound_target(
+    value: InboundTarget,
+) -> (SocketAddr, SocketAddr, Arc<Workload>, Option<Arc<Service>>, Option<SocketAddr>, bool) {
+    let InboundTarget { target, dial, workload, service, shown, for_another } = value;
+    (target, dial, workload, service, shown, for_another)
 }
-pub fn fields_of_local(value: Local) -> (Arc<str>, BTreeSet<u16>, BTreeSet<Uid>, bool, u16) {
-    let Local { network, own_ports, workloads, same_node, hbone_port } = value;
-    (network, own_ports, workloads, same_node, hbone_port)
+pub fn fields_of_local(value: Local) -> (Arc<str>, BTreeSet<u16>, BTreeSet<Uid>, bool, u16, bool, bool) {
+    let Local { network, own_ports, workloads, same_node, hbone_port, require_waypoint, loopback_tunnel } =
+        value;
+    (network, own_ports, workloads, same_node, hbone_port, require_waypoint, loopback_tunnel)
 }
 const _: fn(&Local, u16) -> bool = Local::is_own_port;
 pub fn fields_of_local_to(value: LocalTo) -> (SocketAddr, Arc<Workload>, Option<Arc<Service>>) {

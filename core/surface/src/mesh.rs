@@ -206,6 +206,7 @@ pub fn fields_of_changed(
 }
 const _: fn(&Changed, &Workload) -> bool = Changed::affects;
 const _: fn(&Changed) -> bool = Changed::is_empty;
+const _: fn(&Changed) -> bool = Changed::touches_routes;
 const _: fn(&mut Changed, Changed) = Changed::merge;
 pub type CidrIs = Cidr;
 const _: fn(IpAddr, u8) -> Result<Cidr, AddressError> = Cidr::new;

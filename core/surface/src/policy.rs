@@ -23,6 +23,7 @@ pub fn cases_of_denial(value: Denial) -> &'static str {
             "Missing"
         }
         Denial::NotAllowed => "NotAllowed",
+        Denial::PastWaypoint => "PastWaypoint",
         Denial::Rule(f0) => {
             let _: PolicyKey = f0;
             "Rule"

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use culvert_core::proxy_protocol::Header;
 use culvert_core::time::Time;
 use culvert_core::worklist::Worklist;
 
@@ -139,6 +140,9 @@ pub(super) struct App {
     pub(super) seen: Seen,
     pub(super) ended_at: Option<Time>,
     pub(super) first_byte_at: Option<Time>,
+    /// What came of the header that is awaited before all else.
+    awaited: Option<Vec<u8>>,
+    pub(super) told: Option<Header>,
     closed: bool,
 }
 
@@ -173,6 +177,8 @@ impl App {
             seen: if side == Side::Dialler { Seen::Dialling } else { Seen::Open },
             ended_at: None,
             first_byte_at: None,
+            awaited: None,
+            told: None,
             closed: false,
         }
     }
@@ -180,6 +186,26 @@ impl App {
     /// The same in this pod or machine, from now on.
     pub(super) fn at(self, place: Pod, now: Time) -> App {
         App { place, started: now, ..self }
+    }
+
+    /// The same, with a header before all else.
+    pub(super) fn awaits_header(self) -> App {
+        App { awaited: Some(Vec::new()), ..self }
+    }
+
+    /// What is left of bytes once the header before them, if one is awaited, was taken off.
+    fn after_header(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let awaited = self.awaited.as_mut()?;
+        awaited.extend_from_slice(bytes);
+        match Header::parse(awaited) {
+            Ok(Some((header, len))) => {
+                let rest = awaited.split_off(len);
+                (self.told, self.awaited) = (Some(header), None);
+                Some(rest)
+            }
+            Ok(None) => Some(Vec::new()),
+            Err(fault) => panic!("E2: not the header that is due: {fault}"),
+        }
     }
 
     /// The number of the stream that it receives, once its head is there.
@@ -359,6 +385,8 @@ impl App {
     }
 
     fn take(&mut self, now: Time, bytes: &[u8]) {
+        let rest = self.after_header(bytes);
+        let bytes = rest.as_deref().unwrap_or(bytes);
         self.first_byte_at.get_or_insert(now);
         if self.script.echo {
             self.echo.extend(bytes);
@@ -401,6 +429,10 @@ impl App {
 pub enum Serve {
     /// Accepts, and does this with each connection.
     Script(Script),
+    /// The same, with a PROXY protocol header in front of what it gets, which says who speaks to it.
+    Told(Script),
+    /// Passes every dial on to another address as it is, as the gateway of a network does.
+    Forward(SocketAddr),
     /// Never answers a dial.
     Silent,
 }

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use culvert_core::proxy_protocol::Endpoints;
 use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 
 use super::app::{App, AppId, Seen};
@@ -63,9 +64,28 @@ impl World {
         }
     }
 
-    /// Row 14: the address that a server is shown is its client's.
+    /// Rows 14 and 66: what a server is shown, or told, of its client is so.
     fn check_shown(&self, app: &App, sender: &App) {
-        if app.side == Side::Dialled
+        if let Some(told) = &app.told {
+            let Endpoints::Tcp { source, destination } = told.endpoints else {
+                panic!("R66: {:?} is told nothing", app.local);
+            };
+            assert_eq!(
+                source.ip(),
+                sender.local.ip(),
+                "R66: a server is told another address than its client's"
+            );
+            assert_eq!(
+                destination, sender.dialled,
+                "R66: a server is told another destination than was asked for"
+            );
+            let identity = &self.host(sender.place).identity;
+            assert_eq!(
+                told.identity.as_ref(),
+                Some(identity),
+                "R66: a server is told another peer than it has"
+            );
+        } else if app.side == Side::Dialled
             && let Some(wire) = self.net.wire(app.wire)
         {
             let shown = wire.end(Side::Dialler).address.ip();

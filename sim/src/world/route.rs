@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use culvert_core::engine::boundary::{Input, Listener, Origin, Output, PodId};
 use culvert_core::fault::IoFault;
 use culvert_core::identity::rotation;
+use culvert_core::mesh::TunnelledApplication;
 
 use super::agenda::Happening;
-use super::app::{App, AppId, Seen, Serve};
+use super::app::{App, AppId, Script, Seen, Serve};
 use super::host::{Host, Pod};
 use super::network::{Owner, Side, Via, WireId};
 use super::{NodeId, World};
@@ -56,6 +57,7 @@ impl World {
                         continue;
                     }
                     let host = self.host(pod_of(pod)).ip;
+                    let target = self.within(pod_of(pod), target);
                     let source = source.unwrap_or(host);
                     let owner = Owner::Node(node, socket);
                     let wire = self.net.dial(Via::Proxy, owner, host, source, target, target.ip());
@@ -92,21 +94,30 @@ impl World {
         self.fail_dials(node, failed);
     }
 
+    /// Where a dial within a pod goes: its loopback is its own, and is there for an application that is told of its peers.
+    fn within(&self, pod: Pod, target: SocketAddr) -> SocketAddr {
+        if !target.ip().is_loopback() {
+            return target;
+        }
+        let tunnel = self.host(pod).spec.application_tunnel;
+        let is_told = tunnel.is_some_and(|tunnel| tunnel.protocol == TunnelledApplication::Proxy);
+        assert!(is_told, "S11: {target} is dialled within {pod:?}");
+        SocketAddr::new(self.host(pod).ip, target.port())
+    }
+
     fn syn(&mut self, id: WireId) {
         let Some(wire) = self.net.syn(id) else { return };
         let (via, target, from, peer) =
             (wire.via, wire.target, wire.end(Side::Dialler).host, wire.end(Side::Dialler).address);
-        match self.listening(via, from, peer, target) {
-            Listening::App(Serve::Silent) => {}
-            Listening::App(Serve::Script(script)) => {
-                let app = AppId(self.apps.list.len());
-                let stream = app.0 as u64 + 1;
-                let place = self.host_at(target.ip()).unwrap_or(Pod(0));
-                let entry = App::new(id, Side::Dialled, stream, script, target, target);
-                self.apps.list.push(entry.at(place, self.net.now));
-                self.net.answer(id, Ok(Owner::App(app)));
-                self.apps.ready.insert(app);
-            }
+        let listening = match self.listening(via, from, peer, target) {
+            // As if it had been dialled there, by the same client.
+            Listening::App(Serve::Forward(to)) => self.listening(Via::Proxy, target.ip(), peer, to),
+            listening => listening,
+        };
+        match listening {
+            Listening::App(Serve::Forward(_) | Serve::Silent) => {}
+            Listening::App(Serve::Script(script)) => self.accept_app(id, target, script, false),
+            Listening::App(Serve::Told(script)) => self.accept_app(id, target, script, true),
             Listening::Nothing => self.net.answer(id, Err(IoFault::Refused)),
             Listening::Unreachable => self.net.answer(id, Err(IoFault::Unreachable)),
             Listening::Proxy(node, _) if self.drops_dial(node, id) => {}
@@ -115,6 +126,17 @@ impl World {
                 self.accept_backlog(node);
             }
         }
+    }
+
+    /// An application accepts.
+    fn accept_app(&mut self, wire: WireId, target: SocketAddr, script: Script, is_told: bool) {
+        let app = AppId(self.apps.list.len());
+        let place = self.host_at(target.ip()).unwrap_or(Pod(0));
+        let entry = App::new(wire, Side::Dialled, app.0 as u64 + 1, script, target, target);
+        let entry = if is_told { entry.awaits_header() } else { entry };
+        self.apps.list.push(entry.at(place, self.net.now));
+        self.net.answer(wire, Ok(Owner::App(app)));
+        self.apps.ready.insert(app);
     }
 
     /// Accepts what the kernel has accepted for a process.

@@ -8,6 +8,7 @@ mod control;
 mod dial;
 mod ending;
 mod endpoint;
+mod gateway;
 mod interest;
 mod liar;
 mod memory;

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use culvert_core::capture::RouteFault;
 use culvert_core::fault::Fault;
+use culvert_core::mesh::{ApplicationTunnel, TunnelledApplication};
+use culvert_core::policy::Denial;
 use culvert_core::telemetry::{Event, Path, Reporter};
 use culvert_sim::world::{HealthStatus, NodeId, Pod, Script, Seen, Serve, World};
 
-use crate::mesh::{Pair, SECOND, faults, paths, two_nodes};
+use crate::mesh::{Pair, SECOND, faults, paths, two_nodes, two_nodes_with};
 
 const SERVICE: &str = "10.96.0.20:8080";
 
@@ -202,4 +204,91 @@ fn a_service_of_which_no_waypoint_is_well_is_not_reached() {
     }
     assert_eq!(faults(&world, near), [Fault::Route(RouteFault::NoWaypoint)]);
     world.finish();
+}
+
+#[test]
+fn a_destination_may_require_its_waypoint() {
+    let mut world = World::new(9);
+    world.require_waypoints();
+    let [near, far, middle] = [world.node(), world.node(), world.node()];
+    let [a, b, way, mate] =
+        [(near, "a"), (far, "b"), (middle, "way"), (far, "mate")].map(|(node, name)| world.pod(node, name));
+    let machine = world.machine();
+    let there = world.serve(b, 8080, Serve::Script(Script::echo()));
+    world.serve(b, 9090, Serve::Script(Script::echo()));
+    world.serve(way, 8080, Serve::Script(Script::echo()));
+    let before = [a, mate, machine].map(|from| world.call(from, there, Script::keep(100)));
+    world.run(SECOND);
+    assert_eq!(before.map(|call| world.seen(call)), [Seen::Open; 3], "it has no waypoint");
+    // The service gets one: whoever is no waypoint is not there any more, at the ports that are behind it.
+    let at = format!("waypoint: {{destination: /{}}}", world.address(way, 0).ip());
+    service(&mut world, b, &at);
+    world.run(SECOND);
+    assert_eq!(before.map(|call| world.seen(call)), [Seen::Reset; 3], "the mesh, the node and outside alike");
+    let past: Vec<Fault> = faults(&world, far);
+    let revoked = |fault: &Fault| matches!(fault, Fault::Revoked(Denial::PastWaypoint));
+    assert!(past.len() == 3 && past.iter().all(revoked), "{past:?}");
+    // By the pod's own address nobody is led to the waypoint.
+    let refused = [a, mate, machine].map(|from| world.call_in_vain(from, there, Script::send(100)));
+    world.run(SECOND);
+    assert_eq!(refused.map(|call| world.seen(call)), [Seen::Reset; 3]);
+    assert_eq!(faults(&world, near).last(), Some(&Fault::Status(401)));
+    let elsewhere = world.address(b, 9090);
+    let free = [a, mate, machine].map(|from| world.call(from, elsewhere, Script::send(100)));
+    let due = world.call(way, SERVICE.parse().unwrap(), Script::send(100));
+    let through = world.call(a, SERVICE.parse().unwrap(), Script::send(100));
+    world.run(SECOND);
+    assert_eq!(free.map(|call| world.seen(call)), [Seen::Fin; 3], "a port that is behind nothing");
+    assert_eq!([due, through].map(|call| world.seen(call)), [Seen::Fin; 2]);
+    world.finish();
+}
+
+/// A waypoint's pod whose application takes the PROXY protocol at a port, and what it stands before.
+fn told(seed: u64, script: Script) -> Guarded {
+    let mut guarded = guarded(seed);
+    guarded.world.change(guarded.way, |spec| {
+        spec.application_tunnel =
+            Some(ApplicationTunnel { protocol: TunnelledApplication::Proxy, port: 15088 });
+    });
+    guarded.world.serve(guarded.way, 15088, Serve::Told(script));
+    guarded
+}
+
+#[test]
+fn an_application_is_told_who_speaks_to_it() {
+    let Guarded { mut world, a, b, way, there, .. } = told(10, Script::echo());
+    let at = format!("waypoint: {{destination: /{}}}", world.address(way, 0).ip());
+    service(&mut world, b, &at);
+    // A law compares what it is told with who calls and what that asked for.
+    let calls = [there, SERVICE.parse().unwrap(), world.address(way, 80)]
+        .map(|target| world.call(a, target, Script::send(50_000)));
+    world.run(SECOND);
+    for call in calls {
+        assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, 50_000));
+        assert_eq!(world.local(world.heard_by(call).unwrap()), world.address(way, 15088));
+    }
+    // In clear nobody is known, and the port is the one that was asked for.
+    let machine = world.machine();
+    world.serve(way, 81, Serve::Script(Script::echo()));
+    let plain = world.call(machine, world.address(way, 81), Script::send(100));
+    world.run(SECOND);
+    assert_eq!(world.seen(plain), Seen::Fin);
+    world.finish();
+}
+
+#[test]
+fn a_header_comes_before_all_bytes_however_both_are_cut() {
+    for (chop, bytes) in [(1, 500), (7, 5000), (4096, 200_000)] {
+        let Pair { mut world, a, b, .. } = two_nodes_with(11, |limits| limits.stream_window = 1 << 16);
+        world.chop(chop);
+        world.change(b, |spec| {
+            spec.application_tunnel =
+                Some(ApplicationTunnel { protocol: TunnelledApplication::Proxy, port: 0 });
+        });
+        let there = world.serve(b, 8080, Serve::Told(Script::echo()));
+        let call = world.call(a, there, Script::send(bytes));
+        world.run(60 * SECOND);
+        assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, bytes), "{chop}");
+        world.finish();
+    }
 }

@@ -21,6 +21,19 @@ pub struct EnvoyServer<'a> {
     pub route: &'a str,
 }
 
+/// Envoy as a waypoint, on port 15008 of `bind`: HTTP for its service, plain TCP for everything else.
+#[derive(Clone, Debug)]
+pub struct EnvoyWaypoint<'a> {
+    /// The address.
+    pub bind: IpAddr,
+    /// The only service account it lets in.
+    pub allow: &'a str,
+    /// The service that it serves.
+    pub service: SocketAddr,
+    /// The pod behind the service, which takes HBONE on port 15008.
+    pub endpoint: SocketAddr,
+}
+
 /// Envoy as an HBONE client: plain TCP in, one tunnel for each connection.
 #[derive(Clone, Debug)]
 pub struct EnvoyClient<'a> {
@@ -69,6 +82,24 @@ impl Peers {
         let mut command = self.script("peer.py");
         command.args(["hbone-server", "--port", "15008", "--route", server.route]);
         command.args(["--set", &format!("bind={}", server.bind), "--allow", &identity(server.allow)]);
+        command.arg("--certs").arg(&self.certificates.dir);
+        self.start(command).0
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn envoy_waypoint(&self, waypoint: &EnvoyWaypoint<'_>) -> Process {
+        let mut command = self.script("peer.py");
+        command.args(["waypoint", "--port", "15008", "--allow", &identity(waypoint.allow)]);
+        for (name, value) in [
+            ("bind", waypoint.bind.to_string()),
+            ("vip", waypoint.service.ip().to_string()),
+            ("vip_port", waypoint.service.port().to_string()),
+            ("endpoint_v1", waypoint.endpoint.to_string()),
+            ("endpoint_v2", waypoint.endpoint.to_string()),
+            ("dest_hbone_port", "15008".to_owned()),
+        ] {
+            command.args(["--set", &format!("{name}={value}")]);
+        }
         command.arg("--certs").arg(&self.certificates.dir);
         self.start(command).0
     }

@@ -10,6 +10,7 @@ use culvert_core::mesh::{MeshFile, Snapshot};
 #[derive(Clone, Debug, Default)]
 pub struct Mesh {
     workloads: String,
+    services: String,
     policies: String,
 }
 
@@ -38,6 +39,20 @@ impl Mesh {
         self
     }
 
+    /// Adds a workload of these fields, as in a mesh file.
+    #[must_use]
+    pub fn workload_of(mut self, fields: &str) -> Mesh {
+        let _always = writeln!(self.workloads, "- {{{fields}}}");
+        self
+    }
+
+    /// Adds a service of these fields, as in a mesh file.
+    #[must_use]
+    pub fn service_of(mut self, fields: &str) -> Mesh {
+        let _always = writeln!(self.services, "- {{{fields}}}");
+        self
+    }
+
     /// Adds a policy of the namespace that denies a service account.
     #[must_use]
     pub fn deny(mut self, name: &str, service_account: &str) -> Mesh {
@@ -52,6 +67,9 @@ impl Mesh {
     /// The text of the file.
     pub fn yaml(&self) -> String {
         let mut text = format!("workloads:\n{}", self.workloads);
+        if !self.services.is_empty() {
+            let _always = write!(text, "services:\n{}", self.services);
+        }
         if !self.policies.is_empty() {
             let _always = write!(text, "policies:\n{}", self.policies);
         } else {

@@ -43,6 +43,8 @@ pub struct NodeSetup {
     pub certificates: Certificates,
     /// Whether its answers say what the workload is.
     pub response_baggage: bool,
+    /// Whether what has a waypoint refuses all others.
+    pub require_waypoint: bool,
     /// A connection that is opened to this destination panics the worker that says so.
     pub deadly: Option<SocketAddr>,
 }
@@ -60,6 +62,7 @@ impl NodeSetup {
             runtime: Runtime::of_tests(),
             certificates: certificates.clone(),
             response_baggage: true,
+            require_waypoint: false,
             deadly: None,
         }
     }
@@ -131,7 +134,7 @@ impl NodeSetup {
             pods,
             workers: self.workers,
             limits: self.limits.clone(),
-            local: Local::default(),
+            local: Local { require_waypoint: self.require_waypoint, ..Local::default() },
             compat: Compat::Culvert,
             original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
             bind_pod_address: !redirected,

@@ -405,7 +405,37 @@ fn a_waypoint_and_an_application_tunnel_take_what_is_meant_for_others() {
         "10.1.0.10:15008",
         &[("10.1.0.10:80", "10.1.0.10:99"), ("203.0.113.1:80", "10.1.0.10:99"), ("told:80", "10.1.0.10:99")],
     );
-    assert_eq!(connect("sandwich", "10.1.0.11:15008", "10.1.0.11:80"), "503 proxy_protocol_unsupported");
+    assert_eq!(connect("sandwich", "10.1.0.11:15008", "10.1.0.11:80"), "10.1.0.11:99");
+}
+
+#[test]
+fn an_application_that_takes_the_proxy_protocol_is_dialled_at_loopback() {
+    let snapshot = world();
+    let workload = snapshot.workload("c//Pod/shop/sandwich").unwrap();
+    for (loopback_tunnel, dial) in [(true, "127.0.0.1:99"), (false, "10.1.0.11:99")] {
+        let local = Local { loopback_tunnel, ..Local::default() };
+        for (authority, shown) in [
+            ("10.1.0.11:80", "10.1.0.11:80"),
+            ("10.2.0.6:80", "10.2.0.6:80"),
+            ("guarded:80", "10.2.0.6:80"),
+            ("web:80", "10.2.0.1:80"),
+        ] {
+            let authority = Authority::parse(authority).unwrap();
+            let tcp = "10.1.0.11:15008".parse().unwrap();
+            let to = inbound_connect(&snapshot, &local, workload, tcp, &authority).unwrap();
+            assert_eq!(
+                (to.dial.to_string().as_str(), to.target.to_string().as_str()),
+                (dial, "10.1.0.11:99")
+            );
+            assert_eq!(to.shown.map(|shown| shown.to_string()).as_deref(), Some(shown));
+        }
+        // What names no service is no reason to dial anything.
+        let unknown = Authority::parse("nowhere:80").unwrap();
+        assert!(
+            inbound_connect(&snapshot, &local, workload, "10.1.0.11:15008".parse().unwrap(), &unknown)
+                .is_err()
+        );
+    }
 }
 
 #[test]

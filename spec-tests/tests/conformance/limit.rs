@@ -24,6 +24,7 @@ fn the_limits_of_a_dial_nest() {
 fn what_is_denied_is_answered_401() {
     for denial in [
         Denial::NotAllowed,
+        Denial::PastWaypoint,
         Denial::Rule("n/p".parse().unwrap()),
         Denial::Missing(vec![]),
         Denial::Undecodable { policy: "n/p".parse().unwrap(), reason: "x".into() },

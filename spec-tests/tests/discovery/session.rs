@@ -108,6 +108,43 @@ fn a_resource_that_is_not_understood_is_named_with_the_reason_and_the_rest_is_ap
 }
 
 #[test]
+fn bytes_that_are_no_resources_leave_what_was_known_and_are_answered_shortly() {
+    let address = Address::take();
+    let control_plane = ControlPlane::serving(address.port(PORT), None);
+    control_plane.publish([fact(workload("a", "10.0.0.1")), policy(deny_all("p"))]);
+    let listener = Listener::start(config(&control_plane, None));
+    listener.is_ready();
+    listener.has_workloads(&["a"]);
+    // Longer than any resource, nested deeper than any, cut short, and of nothing but lengths.
+    let nested = (0..10_000).fold(Vec::new(), |inner: Vec<u8>, _| {
+        let start = inner.len().saturating_sub(120);
+        let inner = &inner[start..];
+        [&[0x0a, u8::try_from(inner.len()).unwrap()], inner].concat()
+    });
+    let garbage =
+        [vec![0; 3 << 20], nested, vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f], vec![0xff; 64], Vec::new()];
+    for (number, bytes) in garbage.iter().enumerate() {
+        control_plane.publish_bytes(ResourceType::Address, "a", bytes.clone());
+        for copy in 0..100 {
+            control_plane.publish_bytes(
+                ResourceType::Address,
+                &format!("w{number}-{copy}"),
+                bytes[..bytes.len().min(999)].to_vec(),
+            );
+        }
+    }
+    control_plane.publish([fact(workload("z", "10.0.0.2"))]);
+    listener.has_workloads(&["a", "z"]);
+    let nack = control_plane.wait_for(|received| received.error().is_some());
+    assert!(nack.error().unwrap().len() < 16_384);
+    let policies = listener.look(|heard| heard.snapshot.policies().len());
+    assert_eq!(
+        (policies, listener.look(|heard| heard.snapshot.workload("a").unwrap().ips[0].to_string())),
+        (1, "10.0.0.1".into())
+    );
+}
+
+#[test]
 fn a_policy_that_is_not_understood_denies_and_is_told() {
     let address = Address::take();
     let control_plane = ControlPlane::serving(address.port(PORT), None);

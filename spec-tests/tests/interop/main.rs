@@ -3,5 +3,6 @@
 
 mod envoy_client;
 mod envoy_server;
+mod envoy_waypoint;
 mod python_client;
 mod python_server;

@@ -6,6 +6,7 @@ mod deadlines;
 mod delta;
 mod eof;
 mod exhaustion;
+mod gateway;
 mod isolation;
 mod pair;
 mod tunnel;

@@ -162,7 +162,7 @@ fn record(event: &Event) -> Option<FlowRecord> {
 fn decider(denial: &Denial) -> Option<String> {
     match denial {
         Denial::Rule(key) | Denial::Undecodable { policy: key, .. } => Some(key.to_string()),
-        Denial::Missing(_) | Denial::NotAllowed => None,
+        Denial::Missing(_) | Denial::NotAllowed | Denial::PastWaypoint => None,
     }
 }
 

@@ -1,20 +1,24 @@
 //! Streams of tunnels: opened for our flows, requested by peers, their bytes and ends.
 
-use super::{TunnelId, TunnelPhase};
+use super::{StreamUser, TunnelId, TunnelPhase, Waiter};
 use crate::capture::Decision;
 use crate::engine::Engine;
 use crate::engine::flow::{End, FlowId, Phase, Side};
 use crate::engine::inbound::baggage_of;
 use crate::engine::timers::Timer;
 use crate::fault::{Fault, Stage};
-use crate::hbone::connect::{ConnectRequest, Forwarded, TraceParent};
+use crate::hbone::connect::{ConnectRequest, Forwarded, MAX_NETWORK_BYTES, TraceParent};
 use crate::hbone::mux::{MuxEvent, MuxFault, MuxRefusal, ResetCause, StreamId};
+use crate::identity::IdentityFault;
 use crate::lies::Lies;
 use crate::telemetry::{Event, Reason};
 use crate::time::Now;
 
 impl<L: Lies> Engine<L> {
     pub(super) fn mux_event(&mut self, now: Now, id: TunnelId, event: MuxEvent) {
+        if let Some(rider) = self.rider_of(id, &event) {
+            return self.carrier_event(now, rider, id, event);
+        }
         match event {
             MuxEvent::Request { stream, request, ignored } => {
                 self.stream_requested(now, id, stream, request, ignored);
@@ -62,11 +66,35 @@ impl<L: Lies> Engine<L> {
     }
 
     fn user_of(&self, id: TunnelId, stream: StreamId) -> Option<(FlowId, Side)> {
-        self.tunnels.get(id)?.streams.get(&stream).copied()
+        match self.tunnels.get(id)?.streams.get(&stream)? {
+            StreamUser::Flow(flow, side) => Some((*flow, *side)),
+            StreamUser::Tunnel(_) => None,
+        }
     }
 
-    /// Bytes of a stream that nobody waits for any more: credit goes back, so that others are not held up.
-    fn drop_bytes(&mut self, id: TunnelId, stream: StreamId, len: usize) {
+    /// The tunnel that the stream of an event carries, if it carries one.
+    fn rider_of(&self, id: TunnelId, event: &MuxEvent) -> Option<TunnelId> {
+        let stream = match event {
+            MuxEvent::Response { stream, .. }
+            | MuxEvent::Data { stream, .. }
+            | MuxEvent::End { stream }
+            | MuxEvent::Reset { stream, .. }
+            | MuxEvent::Writable { stream } => stream,
+            MuxEvent::Request { .. }
+            | MuxEvent::PeerSettings { .. }
+            | MuxEvent::GoAway { .. }
+            | MuxEvent::Pong
+            | MuxEvent::Drained
+            | MuxEvent::Closed(_) => return None,
+        };
+        match self.tunnels.get(id)?.streams.get(stream)? {
+            StreamUser::Flow(..) => None,
+            StreamUser::Tunnel(rider) => Some(*rider),
+        }
+    }
+
+    /// Bytes of a stream that were taken, or that nobody waits for any more: credit goes back, so that others are not held up.
+    pub(super) fn drop_bytes(&mut self, id: TunnelId, stream: StreamId, len: usize) {
         if let Some(entry) = self.tunnels.get_mut(id) {
             entry.tunnel.mux_mut().release(stream, len);
             self.dirty_tunnels.insert(id);
@@ -120,21 +148,25 @@ impl<L: Lies> Engine<L> {
             return;
         }
         entry.room = room;
-        for flow in self.pool.has_room(id, room) {
-            self.open_stream(now, flow, id);
+        for waiter in self.pool.has_room(id, room) {
+            match waiter {
+                Waiter::Flow(flow) => self.open_stream(now, flow, id),
+                Waiter::Tunnel(rider) => self.open_carrier(now, rider, id),
+            }
         }
         if let Some(key) = self.tunnels.get(id).and_then(|t| t.key.clone()) {
             self.dial_tunnels(now, &key);
         }
         // One that was dialled before a drain began, or a rotation, has served those that waited for it.
-        if self.draining.is_some() || self.tunnels.get(id).is_some_and(|t| t.outdated) {
+        let outdated = self.tunnels.get(id).is_some_and(|t| t.outdated) || self.carrier_is_retired(id);
+        if self.draining.is_some() || outdated {
             self.retire_tunnel(now, id);
         }
     }
 
     /// Sends CONNECT for a flow (node.md rows 31 to 34).
     pub(in crate::engine) fn open_stream(&mut self, now: Now, id: FlowId, tunnel: TunnelId) {
-        if self.tunnels.get(tunnel).is_some_and(|entry| entry.expired(now.wall).is_err()) {
+        if self.validity(now, tunnel).is_err() {
             return self.seek_another(now, id, tunnel);
         }
         let Some(flow) = self.flows.get(id) else { return };
@@ -145,32 +177,23 @@ impl<L: Lies> Engine<L> {
             client: Some(flow.origin.peer),
             host: to.service.as_ref().map(|service| service.key.hostname.clone()),
         });
-        // An id of zeros is none (W3C Trace Context section 3.2.2.3).
-        let high = u128::from(self.trace_draws.next_u64()) << 64;
-        planted!(AmbientTrace, high = high ^ (u128::from(crate::planted::count()) << 64));
-        let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
-        let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
-        request.trace = Some(TraceParent { trace, parent, flags: 0 });
-        let request = request.to_http().map(|mut request| {
-            self.lies.request(&mut request);
-            request
-        });
-        let Some(entry) = self.tunnels.get_mut(tunnel) else { return };
-        self.dirty_tunnels.insert(tunnel);
-        let opened =
-            request.map_err(MuxRefusal::Malformed).and_then(|request| entry.tunnel.mux_mut().open(request));
-        match opened {
+        let network = &self.local.network;
+        if to.inner.is_some() && !network.is_empty() && network.len() <= MAX_NETWORK_BYTES {
+            request.network = Some(network.clone());
+        }
+        let trace = self.fresh_trace();
+        let trace_id = trace.trace;
+        request.trace = Some(trace);
+        match self.request(tunnel, &request, StreamUser::Flow(id, Side::Far)) {
             Ok(stream) => {
-                entry.streams.insert(stream, (id, Side::Far));
-                entry.room = entry.room.saturating_sub(1);
-                let peer = entry.peer.as_ref().map(|peer| peer.id.clone());
+                let peer = self.tunnels.get(tunnel).and_then(|t| t.peer.as_ref()).map(|peer| peer.id.clone());
                 if let Some(flow) = self.flows.get_mut(id) {
                     flow.far = End::Stream(tunnel, stream);
                     flow.phase = Phase::Opening;
                     flow.asked = now.time;
                     let connection = flow.connection_mut();
                     connection.destination_identity = peer;
-                    connection.trace = Some(trace);
+                    connection.trace = Some(trace_id);
                 }
                 self.timers.set(Timer::Flow(id), now.time.after(self.config.limits.connect_response));
             }
@@ -181,6 +204,44 @@ impl<L: Lies> Engine<L> {
                 self.seek_another(now, id, tunnel)
             }
         }
+    }
+
+    /// Sends CONNECT on a tunnel, for whom the stream then is.
+    pub(super) fn request(
+        &mut self,
+        tunnel: TunnelId,
+        request: &ConnectRequest,
+        user: StreamUser,
+    ) -> Result<StreamId, MuxRefusal> {
+        let request = request.to_http().map(|mut request| {
+            self.lies.request(&mut request);
+            request
+        });
+        let entry = self.tunnels.get_mut(tunnel).ok_or(MuxRefusal::Closing)?;
+        self.dirty_tunnels.insert(tunnel);
+        let request = request.map_err(MuxRefusal::Malformed)?;
+        let stream = entry.tunnel.mux_mut().open(request)?;
+        entry.streams.insert(stream, user);
+        entry.room = entry.room.saturating_sub(1);
+        Ok(stream)
+    }
+
+    /// A trace of its own for each request (node.md row 34).
+    pub(super) fn fresh_trace(&mut self) -> TraceParent {
+        // An id of zeros is none (W3C Trace Context section 3.2.2.3).
+        let high = u128::from(self.trace_draws.next_u64()) << 64;
+        planted!(AmbientTrace, high = high ^ (u128::from(crate::planted::count()) << 64));
+        let trace = (high | u128::from(self.trace_draws.next_u64())).max(1).to_be_bytes();
+        let parent = self.trace_draws.next_u64().max(1).to_be_bytes();
+        TraceParent { trace, parent, flags: 0 }
+    }
+
+    /// Fails where a certificate of a tunnel, or of the one that carries it, is past its end.
+    pub(super) fn validity(&self, now: Now, id: TunnelId) -> Result<(), IdentityFault> {
+        let Some(entry) = self.tunnels.get(id) else { return Ok(()) };
+        entry.expired(now.wall)?;
+        let outer = entry.outer().and_then(|outer| self.tunnels.get(outer));
+        outer.map_or(Ok(()), |outer| outer.expired(now.wall))
     }
 
     /// The tunnel takes no stream after all: it leaves the pool, and the flow goes back in line.
@@ -225,7 +286,11 @@ impl<L: Lies> Engine<L> {
         planted!(TimeoutTellsOne, silent = false);
         let mut failed = vec![id];
         if silent && let Some(entry) = self.tunnels.get(tunnel) {
-            failed.extend(entry.streams.values().map(|(flow, _)| *flow).filter(|other| {
+            let flows = entry.streams.values().filter_map(|user| match user {
+                StreamUser::Flow(flow, _) => Some(*flow),
+                StreamUser::Tunnel(_) => None,
+            });
+            failed.extend(flows.filter(|other| {
                 *other != id && self.flows.get(*other).is_some_and(|f| f.phase == Phase::Opening)
             }));
         }

@@ -90,7 +90,9 @@ fn a_waypoint_reaches_what_is_behind_it_by_identity_and_address() {
     assert_eq!(from("spare", "10.96.0.1:80"), "tunnel 10.0.0.22:15008 10.96.0.1:80 way1 n/web");
     let snapshot = world_of_waypoints();
     let source = snapshot.workload("c//Pod/m/way1").unwrap();
-    for (peer, direct) in [("10.0.0.22:9", true), ("[2001:db8::22]:9", true), ("10.0.0.21:9", false)] {
+    for (peer, direct) in
+        [("10.0.0.22:9", true), ("[2001:db8::22]:9", true), ("127.0.0.1:9", true), ("10.0.0.21:9", false)]
+    {
         let captured =
             Captured { source, peer: socket(peer), original: socket("10.96.0.1:80"), resolved: None };
         let decision = outbound(&snapshot, &Local::default(), &captured, 0);
@@ -180,7 +182,9 @@ quickcheck! {
             Some(destination) => destination.waypoint.as_deref().into_iter().collect(),
             None => case.snapshot.service_at(&address, case.source.namespace()).into_iter().flat_map(|service| service.waypoints()).collect(),
         };
-        let is_source = |workload: &Arc<Workload>| workload.identity() == case.source.identity() && workload.has_ip(case.peer.ip());
+        let peer = case.peer.ip();
+        let is_there = |workload: &Workload| workload.has_ip(peer) || (peer.is_loopback() && case.source.ips.iter().any(|ip| workload.has_ip(*ip)));
+        let is_source = |workload: &Arc<Workload>| workload.identity() == case.source.identity() && is_there(workload);
         let is_one = waypoints.iter().any(|waypoint| stands_at(&case.snapshot, waypoint).any(is_source));
         if waypoints.is_empty() || is_one {
             return true;
