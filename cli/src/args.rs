@@ -16,11 +16,16 @@ use crate::settings;
 use culvert_linux::socket::SocketSettings;
 
 mod bench;
+mod certificates;
+mod channel;
+mod discovery;
 mod limit;
 mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
+pub use certificates::{CertificateArgs, IstioSettings};
+pub use discovery::{DiscoveryArgs, DiscoverySettings};
 pub use limit::LimitSetting;
 pub use socket::SocketArgs;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
@@ -87,8 +92,9 @@ const NODE_HELP: &str = "\
 Run the node proxy.
 
 With --workload it serves the one workload that lives in the current network namespace; with --pod (repeatable) it \
-serves several, each in its own. The mesh file is read again when it changes: a file that cannot be used is reported \
-and the last good one stays in force. SIGTERM or SIGINT drains; a second one ends at once.";
+serves several, each in its own. It hears of the mesh from a control plane, with --xds, or from a file, with --mesh. The file \
+is read again when it changes: one that cannot be used is reported and the last good one stays in force. So does what a \
+control plane said while it is away. SIGTERM or SIGINT drains; a second one ends at once.";
 
 const NODE_EXAMPLES: &str = "\
 Examples:
@@ -97,6 +103,9 @@ Examples:
   Two pods, with credentials made by `culvert ca issue`:
     culvert node --mesh mesh.yaml --credentials ./creds \\
       --pod shop/frontend/frontend=/run/netns/frontend --pod shop/cart/cart=/run/netns/cart
+  With a control plane of Istio's, and its token:
+    culvert node --xds https://istiod.istio-system.svc:15012 --xds-root-ca root-cert.pem --xds-token ./istio-token \\
+      --state /var/lib/culvert --credentials ./creds --pod shop/frontend/frontend=/run/netns/frontend
   Without a redirect: connections to 127.0.0.1:9000 go to 10.0.0.7:80 through the mesh:
     culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca \\
       --forward 127.0.0.1:9000=10.0.0.7:80";
@@ -114,12 +123,16 @@ pub(crate) struct NodeCommand {
 
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("facts").required(true).args(["mesh", "xds"]))]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
-#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
+#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca", "ca_address", "spiffe_endpoint_socket"]))]
 pub struct NodeArgs {
     /// The mesh: workloads, services and policies, in YAML
     #[arg(long, value_name = "FILE")]
-    pub mesh: PathBuf,
+    pub mesh: Option<PathBuf>,
+    /// Where else it hears of the mesh
+    #[command(flatten)]
+    pub discovery: DiscoveryArgs,
     /// The one workload in the current network namespace
     #[arg(long, value_name = "NS/NAME/SA")]
     pub workload: Option<WorkloadName>,
@@ -132,6 +145,9 @@ pub struct NodeArgs {
     /// A CA for development on this one machine, made on first use
     #[arg(long, value_name = "DIR")]
     pub ca: Option<PathBuf>,
+    /// Where certificates come from besides, and what is revoked
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
@@ -166,6 +182,9 @@ pub struct NodeArgs {
     /// Answer a CONNECT without saying what the workload is
     #[arg(long)]
     pub no_response_baggage: bool,
+    /// The cluster that this node is of, as control plane and certificate service are told
+    #[arg(long, value_name = "NAME")]
+    pub cluster_id: Option<String>,
     /// The network of this node
     #[arg(long, value_name = "NAME", default_value = "")]
     pub network: String,
@@ -243,17 +262,32 @@ pub enum KeySource {
     Credentials(PathBuf),
     /// The directory of a development CA, made on first use.
     Ca(PathBuf),
+    /// Istio's certificate service.
+    Istio(IstioSettings),
+    /// A SPIFFE Workload API, by its endpoint.
+    Spiffe(String),
+}
+
+/// Where a node hears of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactSource {
+    /// A control plane.
+    ControlPlane(Box<DiscoverySettings>),
+    /// A mesh file.
+    File(PathBuf),
 }
 
 /// What `culvert node` was asked for, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSettings {
-    /// The mesh file.
-    pub mesh: PathBuf,
+    /// Where the mesh's facts come from.
+    pub facts: FactSource,
     /// Whom to serve.
     pub served: Served,
     /// Where keys come from.
     pub keys: KeySource,
+    /// A file with what is revoked.
+    pub crl: Option<PathBuf>,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
     /// What they run on.
@@ -299,19 +333,36 @@ impl NodeArgs {
         if let Served::Here(_, forwards) = &served {
             check_listens(forwards)?;
         }
-        let keys = match (self.credentials, self.ca) {
-            (Some(dir), _) => KeySource::Credentials(dir),
-            (None, Some(dir)) => KeySource::Ca(dir),
-            (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
+        let keys = match (
+            self.credentials,
+            self.ca,
+            self.certificates.istio(self.cluster_id.as_deref()),
+            self.certificates.spiffe(),
+        ) {
+            (Some(dir), ..) => KeySource::Credentials(dir),
+            (None, Some(dir), ..) => KeySource::Ca(dir),
+            (None, None, Some(istio), _) => KeySource::Istio(istio),
+            (None, None, None, Some(endpoint)) => KeySource::Spiffe(endpoint),
+            (None, None, None, None) => {
+                return Err(Failure::usage(
+                    "one of --credentials, --ca, --ca-address and --spiffe-endpoint-socket is needed",
+                ));
+            }
+        };
+        let facts = match (self.mesh, self.discovery.settings(self.cluster_id)) {
+            (Some(path), _) => FactSource::File(path),
+            (None, Some(discovery)) => FactSource::ControlPlane(Box::new(discovery)),
+            (None, None) => return Err(Failure::usage("one of --mesh and --xds is needed")),
         };
         let mut limits = Limits::default();
         for limit in &self.limits {
             limit.apply(&mut limits);
         }
         Ok(NodeSettings {
-            mesh: self.mesh,
+            facts,
             served,
             keys,
+            crl: self.certificates.crl,
             workers: self.workers,
             runtime: self.runtime,
             original_source: self.original_source,

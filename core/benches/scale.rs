@@ -4,7 +4,7 @@
 //!     cargo bench -p culvert-core --bench scale -- decision  # that path alone, a few thousand times: for callgrind
 //!
 //! `decision`, `verdict` and `delta` are the paths.
-#![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+#![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark measures time")]
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -231,6 +231,7 @@ pub struct Node {
     snapshot: Mutex<Arc<Snapshot>>,
     /// What the facts of deltas have in common. Locked while `snapshot` is.
     interner: Mutex<Interner>,
+    trust: Arc<Mutex<Trust>>,
     clock: Clock,
     hbone: Vec<SocketAddr>,
     restarts: Arc<AtomicU64>,
@@ -262,6 +263,7 @@ impl Node {
             credential_thread: None,
             snapshot: Mutex::new(snapshot.clone()),
             interner: Mutex::default(),
+            trust: Arc::new(Mutex::new(config.trust.clone())),
             clock,
             hbone,
             restarts: Arc::default(),
@@ -309,8 +311,13 @@ impl Node {
         for _ in &node.workers {
             beginnings.recv().unwrap_or(Ok(())).map_err(NodeError::Worker)?;
         }
-        let source =
-            Source { source: config.credentials.into(), crypto: config.crypto, clock, answers: requests };
+        let source = Source {
+            source: config.credentials.into(),
+            crypto: config.crypto,
+            clock,
+            trust: node.trust.clone(),
+            answers: requests,
+        };
         let service = Service::new(source, &seed, node.workers.clone(), config.on_credential_fault);
         let thread = std::thread::Builder::new()
             .name("culvert-ca".to_owned())
@@ -381,6 +388,8 @@ impl Node {
     /// Replaces whom the node trusts. Live tunnels are judged by it: those of peers that it does not cover end at once. Credentials
     /// that were refused before are looked at again.
     pub fn trust(&self, trust: Trust) -> Applying {
+        let mut current = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = trust.clone();
         let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
             worker.send(Command::Trust { trust: trust.clone(), in_force: in_force.clone() });

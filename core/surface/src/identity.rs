@@ -154,6 +154,7 @@ const _: fn(
 ) -> Result<Credential, CredentialFault> = Credential::from_der;
 const _: fn(Issued, &[u8], &[u8], &CryptoProvider, WallTime) -> Result<Credential, CredentialFault> =
     Credential::from_pem;
+const _: fn(&Credential, &Trust, &CryptoProvider, WallTime) -> Result<(), IdentityFault> = Credential::check;
 const _: fn(&Credential) -> &SpiffeId = Credential::id;
 const _: fn(&Credential) -> &[Vec<u8>] = Credential::chain;
 const _: fn(&Credential) -> &Arc<TrustBundle> = Credential::bundle;

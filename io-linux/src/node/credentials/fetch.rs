@@ -1,12 +1,12 @@
 //! One fetch: on a thread of its own, so that a source that hangs delays only itself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use culvert_core::identity::rotation::FetchId;
-use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, TrustBundle};
+use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, Trust, TrustBundle};
 use rustls::crypto::CryptoProvider;
 
 use super::{CredentialSource, Material, Request};
@@ -19,6 +19,8 @@ pub(crate) struct Source {
     pub(crate) source: Arc<dyn CredentialSource>,
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) clock: Clock,
+    /// Whom the node trusts.
+    pub(crate) trust: Arc<Mutex<Trust>>,
     /// Where the answer goes.
     pub(crate) answers: mpsc::Sender<Request>,
 }
@@ -43,9 +45,13 @@ impl Source {
         let bundle = bundle(id, &material).map_err(|error| format!("the trust bundle: {error}"))?;
         let chain = material.chain.iter().map(|certificate| certificate.to_vec()).collect();
         let issued = Issued { id: id.clone(), chain, bundle: Arc::new(bundle), generation };
-        Credential::from_der(issued, material.key, &self.crypto, self.clock.now().wall)
-            .map(Arc::new)
-            .map_err(|error| error.to_string())
+        let wall = self.clock.now().wall;
+        let credential = Credential::from_der(issued, material.key, &self.crypto, wall)
+            .map_err(|error| error.to_string())?;
+        // What peers would refuse must not take the place of what they take.
+        let trust = self.trust.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        credential.check(&trust, &self.crypto, wall).map_err(|fault| fault.to_string())?;
+        Ok(Arc::new(credential))
     }
 }
 
