@@ -96,6 +96,18 @@ pub(super) struct Options {
     /// The pod whose applications live in the process of its proxy. Drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) consumer: Option<usize>,
+    /// What stands before the service. Drawn from the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<Before>,
+}
+
+/// What stands before the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Before {
+    /// One of its endpoints is in another network, behind a gateway: what comes to that is the second pod's.
+    Gateway,
+    /// A pod is its waypoint.
+    Waypoint(usize),
 }
 
 /// Limits far below the usual ones.
@@ -206,6 +218,11 @@ impl Choices<'_> {
             ways: self.ways(),
             scarcity: self.scarcity(),
             tale,
+            before: match (seed >> 24) % 4 {
+                1 => Some(Before::Waypoint((seed >> 32) as usize % nodes)),
+                2 => Some(Before::Gateway),
+                _ => None,
+            },
             consumer: (seed >> 8).is_multiple_of(4).then_some((seed >> 16) as usize % nodes),
         }
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use culvert_core::mesh::PolicyKey;
 use culvert_core::time::Time;
 
-use super::plan::{Call, Fault, LATE, Options, Port, Round};
+use super::plan::{Before, Call, Fault, LATE, Options, Port, Round};
 use super::story::{self, Line};
 use super::{Depth, Outcome, Violation};
 use crate::cryptography::Cryptography;
@@ -53,6 +53,9 @@ pub(super) struct Stage {
     nodes: Vec<NodeId>,
     /// Number of the node that is killed or drained.
     gone: Option<usize>,
+    /// What stands before the service, and the gateway's pod where that is one.
+    before: Option<Before>,
+    gate: Option<Pod>,
     /// The pods, and then the machine.
     hosts: Vec<Pod>,
     pods: usize,
@@ -131,11 +134,14 @@ impl Stage {
             }
         }
         change::found(&mut world, options, &nodes, hosts.get(..honest).unwrap_or_default());
+        let gate = change::stand_before(&mut world, options, &nodes, hosts.get(..honest).unwrap_or_default());
         Stage {
             told: vec![0; nodes.len()],
             world,
             nodes,
             gone: None,
+            before: options.before,
+            gate,
             hosts,
             pods: options.pods,
             calls: Vec::new(),

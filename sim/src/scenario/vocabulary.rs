@@ -57,6 +57,7 @@ pub const VOCABULARY: &[&str] = &[
     "cut-one-way",
     "denied",
     "drain",
+    "gateway",
     "half-open",
     "http2",
     "identity",
@@ -91,6 +92,7 @@ pub const VOCABULARY: &[&str] = &[
     "timeout-tls-handshake",
     "tls",
     "tunnel-lost",
+    "waypoint",
     "workload-gone",
     "wrong-peer",
 ];

@@ -13,7 +13,7 @@ use culvert_core::tls::TlsFault;
 
 use super::agenda::Happening;
 use super::node::Issuing;
-use super::{NodeId, World};
+use super::{NodeId, Serve, World};
 use crate::certificate::Authority;
 
 /// A credential that could not be had is asked for again after this.
@@ -294,8 +294,13 @@ impl World {
         match event {
             Event::Opened(connection) => self.check_valid(node, connection),
             Event::TunnelClosed { peer, fault, .. } => {
-                let other = self.host_at(peer.ip()).and_then(|pod| self.host(pod).node);
-                let nodes = [Some(node), other].into_iter().flatten();
+                // Of a tunnel inside another the peer is told by the gateway's address.
+                let behind = self.apps.listeners.iter().find_map(|(at, serve)| match serve {
+                    Serve::Forward(to) if at.ip() == peer.ip() => Some(to.ip()),
+                    Serve::Forward(_) | Serve::Script(_) | Serve::Silent | Serve::Told(_) => None,
+                });
+                let node_at = |ip| self.host_at(ip).and_then(|pod| self.host(pod).node);
+                let nodes = [Some(node), node_at(peer.ip()), behind.and_then(node_at)].into_iter().flatten();
                 // What was issued while a clock was wrong may still be on its way when the clock is right again, and a process
                 // that begins anew has none but the one that it is given, right or wrong.
                 let right = |node: &NodeId| {

@@ -9,15 +9,17 @@ use culvert_core::capture::RouteFault;
 use culvert_core::engine::boundary::{Input, WorkloadRef};
 use culvert_core::fault::Fault;
 use culvert_core::mesh::{
-    Action, Cidr, Delta, Destination, GatewayAddress, HealthStatus, Match, NetworkAddress, Policy, PolicyKey,
-    PortMap, Scope, Service, ServiceKey, ServiceSpec, StringMatch, TunnelProtocol, Uid, Workload,
-    WorkloadSpec,
+    Action, ApplicationTunnel, Cidr, Delta, Destination, GatewayAddress, HealthStatus, Match, NetworkAddress,
+    Policy, PolicyKey, PortMap, Scope, Service, ServiceKey, ServiceSpec, StringMatch, TunnelProtocol,
+    TunnelledApplication, Uid, Workload, WorkloadSpec,
 };
 use culvert_core::telemetry::{Event, Reason, Reporter};
 use serde::{Deserialize, Serialize};
 
-use super::{NodeId, Pod, World};
+use super::{NodeId, Pod, Serve, World};
 
+/// Where a gateway's application takes what it passes on.
+const PASSED: u16 = 15443;
 /// The virtual address of the service of [`World::service`].
 const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1));
 
@@ -80,6 +82,56 @@ impl World {
             self.endpoint(*pod, Some(HealthStatus::Healthy));
         }
         VIP
+    }
+
+    /// A pod stands before the service of [`World::service`] from here on, or none does.
+    pub fn service_waypoint(&mut self, waypoint: Option<Pod>) {
+        let gateway = waypoint.map(|pod| self.gateway_at(pod));
+        self.change_service(|spec| spec.waypoint = gateway);
+    }
+
+    /// Adds a gateway to another network: a pod whose application passes on what it gets.
+    pub fn gateway(&mut self, node: NodeId) -> Pod {
+        let gate = self.pod(node, "gate");
+        self.change(gate, |spec| {
+            let protocol = TunnelledApplication::None;
+            spec.application_tunnel = Some(ApplicationTunnel { protocol, port: PASSED });
+        });
+        gate
+    }
+
+    /// The service of [`World::service`] has an endpoint in another network, of which only its gateway is known and which pod is
+    /// there; or has none.
+    pub fn beyond(&mut self, way: Option<(Pod, Pod)>) {
+        let mut delta = Delta::new();
+        let Some((gate, server)) = way else {
+            delta.remove_workload(Uid::new("beyond"));
+            return self.apply(delta);
+        };
+        self.serve(gate, PASSED, Serve::Forward(self.address(server, 15008)));
+        let spec = WorkloadSpec {
+            uid: "beyond".into(),
+            name: "beyond".into(),
+            namespace: "default".into(),
+            network: "far".into(),
+            services: BTreeMap::from([(ServiceKey::new("default", "all.default.svc"), PortMap::default())]),
+            network_gateway: Some(self.gateway_at(gate)),
+            ..WorkloadSpec::default()
+        };
+        delta.upsert_workload(Workload::try_from(spec).expect("the facts are correct"));
+        self.apply(delta);
+        let identity = self.identity(server).to_string();
+        self.change_service(|spec| spec.subject_alt_names = vec![identity.into()]);
+    }
+
+    fn change_service(&mut self, with: impl FnOnce(&mut ServiceSpec)) {
+        let key = ServiceKey::new("default", "all.default.svc");
+        let known = self.control.facts().service(&key).cloned().expect("there is the service");
+        let mut spec = ServiceSpec::from(known.as_ref().clone());
+        with(&mut spec);
+        let mut delta = Delta::new();
+        delta.upsert_service(Service::try_from(spec).expect("the service's key is correct"));
+        self.apply(delta);
     }
 
     /// A pod is an endpoint of the service, in this health, or is none.

@@ -50,8 +50,13 @@ pub(in crate::scenario) enum Change {
     Reuse { pod: usize, number: usize },
     /// The authority goes over to another root.
     Root,
-    /// A waypoint stands before a pod, or does not.
-    Waypoint { pod: usize, stands: bool },
+    /// A waypoint stands before a pod, or does not: another pod, or one that is not there.
+    Waypoint {
+        pod: usize,
+        stands: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<usize>,
+    },
 }
 
 impl Choices<'_> {
@@ -91,7 +96,13 @@ impl Choices<'_> {
                 Change::Reuse { pod, number: known.reused }
             }
             12 => Change::Root,
-            _ => Change::Waypoint { pod, stands: !self.one_in(3) },
+            _ => {
+                let stands = !self.one_in(3);
+                // Of the calls so far, so that it takes no byte of its own.
+                let other = (pod + 1 + known.calls / 2) % known.pods;
+                let by = (stands && known.calls % 2 == 1 && other != pod).then_some(other);
+                Change::Waypoint { pod, stands, by }
+            }
         }
     }
 }

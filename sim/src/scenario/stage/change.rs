@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::plan::{Change, Endpoints, Name, Options, Port};
+use super::super::plan::{Before, Change, Endpoints, Name, Options, Port};
 use super::Stage;
 use crate::world::{CatchUp, HealthStatus, Issuing, NodeId, Pod, World};
 
@@ -22,6 +22,27 @@ pub(super) fn found(world: &mut World, options: &Options, nodes: &[NodeId], pods
     world.service(&Port::ALL.map(Port::number), pods);
     for node in nodes {
         world.deliver(*node, options.delivery, CatchUp::Difference);
+    }
+}
+
+/// What stands before the service, once there are pods; the gateway is a pod that nobody calls.
+pub(super) fn stand_before(
+    world: &mut World,
+    options: &Options,
+    nodes: &[NodeId],
+    pods: &[Pod],
+) -> Option<Pod> {
+    match (options.before?, nodes.first(), pods) {
+        (Before::Gateway, Some(node), [_, server, ..]) => {
+            let gate = world.gateway(*node);
+            world.beyond(Some((gate, *server)));
+            Some(gate)
+        }
+        (Before::Waypoint(number), ..) => {
+            world.service_waypoint(pods.get(number).copied());
+            None
+        }
+        (Before::Gateway, ..) => None,
     }
 }
 
@@ -83,7 +104,10 @@ impl Stage {
                     *host = new;
                 }
             }
-            Change::Waypoint { stands, .. } => self.world.waypoint(pod, *stands),
+            Change::Waypoint { stands, by, .. } => match by.and_then(|by| self.host(by)) {
+                Some(waypoint) if *stands => self.world.stand_before(pod, waypoint),
+                _ => self.world.waypoint(pod, *stands),
+            },
             _ => {}
         }
     }
@@ -100,6 +124,23 @@ impl Stage {
         }
     }
 
+    /// What stands before the service does so while its own node is there.
+    fn restore_before(&mut self) {
+        let is_there = |number: usize| self.gone.is_none_or(|gone| number % self.nodes.len() != gone);
+        match self.before {
+            Some(Before::Waypoint(number)) => {
+                let waypoint = self.host(number).filter(|_| is_there(number));
+                self.world.service_waypoint(waypoint);
+            }
+            Some(Before::Gateway) => {
+                // The gateway is on the first node, the server is the second pod.
+                let way = self.gate.zip(self.host(1)).filter(|_| is_there(0) && is_there(1));
+                self.world.beyond(way);
+            }
+            None => {}
+        }
+    }
+
     /// Facts, credentials and clocks are right again, and everybody hears of it.
     pub(super) fn restore(&mut self) {
         self.world.purge();
@@ -109,6 +150,7 @@ impl Stage {
             let there = there && number < self.honest();
             self.world.endpoint(pod, there.then_some(HealthStatus::Healthy));
         }
+        self.restore_before();
         self.world.reassure(LONG);
         self.world.reconcile();
     }

@@ -30,6 +30,17 @@ pub(super) fn see(reports: &[(Time, Event)], seen: &mut BTreeSet<&'static str>) 
                 seen.insert(fault_name(fault));
                 seen.extend(stage_id(fault));
             }
+            Event::Opened(connection) if connection.reporter == Reporter::Source => {
+                match (connection.hbone, connection.target) {
+                    (Some(peer), Some(target)) if peer.ip() != target.ip() => {
+                        seen.insert("waypoint");
+                    }
+                    (Some(_), None) => {
+                        seen.insert("gateway");
+                    }
+                    (Some(_), Some(_)) | (None, _) => {}
+                }
+            }
             Event::Opened(_)
             | Event::TunnelOpened { .. }
             | Event::DryRun { .. }
