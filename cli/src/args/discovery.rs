@@ -13,7 +13,7 @@ use super::channel::{SYSTEM, header, roots};
 /// The arguments of `culvert node` about its control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct DiscoveryArgs {
-    /// The control plane that tells of the mesh, such as https://istiod.istio-system.svc:15012
+    /// The control plane that tells of the mesh, such as `https://istiod.istio-system.svc:15012`
     #[arg(long, value_name = "URL")]
     pub xds: Option<String>,
     /// Who vouches for the control plane: a PEM file, PEM text, or SYSTEM for whom this machine trusts
