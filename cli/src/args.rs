@@ -7,17 +7,27 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use culvert_core::compliance::Compliance;
 use culvert_core::limit::Limits;
 
 use crate::failure::Failure;
 use crate::runtime::Runtime;
+use crate::settings;
+use culvert_linux::socket::SocketSettings;
 
 mod bench;
+mod certificates;
+mod channel;
+mod discovery;
 mod limit;
+mod socket;
 mod value;
 
 pub use bench::{Against, BenchArgs, Load};
+pub use certificates::{CertificateArgs, IstioSettings};
+pub use discovery::{DiscoveryArgs, DiscoverySettings};
 pub use limit::LimitSetting;
+pub use socket::SocketArgs;
 pub use value::{Forward, Pod, ValueError, WorkloadName};
 
 /// The trust domain of a mesh that says nothing else.
@@ -46,7 +56,7 @@ struct CommandLine {
 pub enum Command {
     /// Run the node proxy for one workload, or for several pods
     #[command(long_about = NODE_HELP, after_long_help = node_examples())]
-    Node(NodeArgs),
+    Node(Box<NodeArgs>),
     /// Capture a pod's traffic for the node, or stop to
     #[command(subcommand)]
     Redirect(RedirectCommand),
@@ -82,8 +92,9 @@ const NODE_HELP: &str = "\
 Run the node proxy.
 
 With --workload it serves the one workload that lives in the current network namespace; with --pod (repeatable) it \
-serves several, each in its own. The mesh file is read again when it changes: a file that cannot be used is reported \
-and the last good one stays in force. SIGTERM or SIGINT drains; a second one ends at once.";
+serves several, each in its own. It hears of the mesh from a control plane, with --xds, or from a file, with --mesh. The file \
+is read again when it changes: one that cannot be used is reported and the last good one stays in force. So does what a \
+control plane said while it is away. SIGTERM or SIGINT drains; a second one ends at once.";
 
 const NODE_EXAMPLES: &str = "\
 Examples:
@@ -92,22 +103,36 @@ Examples:
   Two pods, with credentials made by `culvert ca issue`:
     culvert node --mesh mesh.yaml --credentials ./creds \\
       --pod shop/frontend/frontend=/run/netns/frontend --pod shop/cart/cart=/run/netns/cart
+  With a control plane of Istio's, and its token:
+    culvert node --xds https://istiod.istio-system.svc:15012 --xds-root-ca root-cert.pem --xds-token ./istio-token \\
+      --state /var/lib/culvert --credentials ./creds --pod shop/frontend/frontend=/run/netns/frontend
   Without a redirect: connections to 127.0.0.1:9000 go to 10.0.0.7:80 through the mesh:
     culvert node --mesh mesh.yaml --workload shop/frontend/frontend --ca ./dev-ca \\
       --forward 127.0.0.1:9000=10.0.0.7:80";
 
 fn node_examples() -> String {
-    format!("{NODE_EXAMPLES}\n\n{}", limit::table())
+    format!("{NODE_EXAMPLES}\n\n{}\n\n{}", limit::table(), settings::environment::help())
+}
+
+/// `culvert node` as a command of its own: what its settings are called.
+#[derive(Debug, Parser)]
+pub(crate) struct NodeCommand {
+    #[command(flatten)]
+    _node: NodeArgs,
 }
 
 /// Arguments of `culvert node`.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
+#[command(group = ArgGroup::new("facts").required(true).args(["mesh", "xds"]))]
 #[command(group = ArgGroup::new("who").required(true).args(["workload", "pods"]))]
-#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca"]))]
+#[command(group = ArgGroup::new("keys").required(true).args(["credentials", "ca", "ca_address", "spiffe_endpoint_socket"]))]
 pub struct NodeArgs {
     /// The mesh: workloads, services and policies, in YAML
     #[arg(long, value_name = "FILE")]
-    pub mesh: PathBuf,
+    pub mesh: Option<PathBuf>,
+    /// Where else it hears of the mesh
+    #[command(flatten)]
+    pub discovery: DiscoveryArgs,
     /// The one workload in the current network namespace
     #[arg(long, value_name = "NS/NAME/SA")]
     pub workload: Option<WorkloadName>,
@@ -120,6 +145,9 @@ pub struct NodeArgs {
     /// A CA for development on this one machine, made on first use
     #[arg(long, value_name = "DIR")]
     pub ca: Option<PathBuf>,
+    /// Where certificates come from besides, and what is revoked
+    #[command(flatten)]
+    pub certificates: CertificateArgs,
     /// Worker threads [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
@@ -133,7 +161,7 @@ pub struct NodeArgs {
     #[arg(long = "forward", value_name = "LISTEN=TARGET")]
     pub forwards: Vec<Forward>,
     /// Whether applications see the client's address: where permitted, always, or never
-    #[arg(long, value_enum, default_value_t = OriginalSource::BestEffort, env = "ENABLE_ORIG_SRC", value_name = "WHEN")]
+    #[arg(long, value_enum, default_value_t = OriginalSource::BestEffort, value_name = "WHEN")]
     pub original_source: OriginalSource,
     /// Send traffic between two pods of this node through a tunnel, too
     #[arg(long)]
@@ -147,9 +175,34 @@ pub struct NodeArgs {
     /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
     #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]
     pub compat: Compatibility,
+    /// Which cryptography is permitted: all that the module has, only key exchange that withstands quantum computers, or
+    /// only what FIPS 140-3 approves
+    #[arg(long, value_enum, default_value_t = CompliancePolicy::Standard, value_name = "POLICY")]
+    pub compliance_policy: CompliancePolicy,
+    /// A YAML file whose keys are these flags; flags and environment variables win over it
+    #[arg(long, value_name = "FILE", env = "CULVERT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How long connections may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = "5s")]
+    pub grace: Duration,
+    /// Answer a CONNECT without saying what the workload is
+    #[arg(long)]
+    pub no_response_baggage: bool,
+    /// The cluster that this node is of, as control plane and certificate service are told
+    #[arg(long, value_name = "NAME")]
+    pub cluster_id: Option<String>,
+    /// The network of this node
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub network: String,
+    /// How its connections are set up
+    #[command(flatten)]
+    pub sockets: SocketArgs,
     /// Change a limit (repeatable; the long --help lists them)
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub limits: Vec<LimitSetting>,
+    /// Variables of the environment that change nothing, each with the reason.
+    #[arg(skip)]
+    pub without_effect: Vec<(String, &'static str)>,
 }
 
 /// Whether applications see the client's address (`ENABLE_ORIG_SRC`, node.md row 14).
@@ -176,6 +229,29 @@ pub enum Compatibility {
     Istio,
 }
 
+/// The rule that a node's cryptography keeps (`COMPLIANCE_POLICY`, node.md row 24).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CompliancePolicy {
+    /// Everything; X25519MLKEM768 first.
+    #[default]
+    Standard,
+    /// Only X25519MLKEM768.
+    Pqc,
+    /// Only what FIPS 140-3 approves, from a validated module.
+    #[value(name = "fips-140-3")]
+    Fips140_3,
+}
+
+impl From<CompliancePolicy> for Compliance {
+    fn from(policy: CompliancePolicy) -> Compliance {
+        match policy {
+            CompliancePolicy::Standard => Compliance::Standard,
+            CompliancePolicy::Pqc => Compliance::Pqc,
+            CompliancePolicy::Fips140_3 => Compliance::Fips140_3,
+        }
+    }
+}
+
 /// Whom a node serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Served {
@@ -192,17 +268,32 @@ pub enum KeySource {
     Credentials(PathBuf),
     /// The directory of a development CA, made on first use.
     Ca(PathBuf),
+    /// Istio's certificate service.
+    Istio(IstioSettings),
+    /// A SPIFFE Workload API, by its endpoint.
+    Spiffe(String),
+}
+
+/// Where a node hears of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FactSource {
+    /// A control plane.
+    ControlPlane(Box<DiscoverySettings>),
+    /// A mesh file.
+    File(PathBuf),
 }
 
 /// What `culvert node` was asked for, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeSettings {
-    /// The mesh file.
-    pub mesh: PathBuf,
+    /// Where the mesh's facts come from.
+    pub facts: FactSource,
     /// Whom to serve.
     pub served: Served,
     /// Where keys come from.
     pub keys: KeySource,
+    /// A file with what is revoked.
+    pub crl: Option<PathBuf>,
     /// How many worker threads; `None` means one for each core.
     pub workers: Option<NonZeroUsize>,
     /// What they run on.
@@ -217,10 +308,24 @@ pub struct NodeSettings {
     pub localhost_app_tunnel: bool,
     /// How missing policies are taken.
     pub compat: Compatibility,
+    /// What its cryptography is restricted to.
+    pub compliance: Compliance,
     /// Every bound.
     pub limits: Limits,
     /// Where tunnels are taken.
     pub hbone_port: u16,
+    /// How long connections may go on after SIGTERM.
+    pub grace: Duration,
+    /// Whether answers to CONNECT say what the workload is.
+    pub response_baggage: bool,
+    /// The network of this node.
+    pub network: String,
+    /// How connections are set up; the mark is `packet_mark` where the process may set one.
+    pub sockets: SocketSettings,
+    /// The mark of the node's own packets.
+    pub packet_mark: u32,
+    /// Whether listeners take IPv6, too.
+    pub ipv6: bool,
 }
 
 impl NodeArgs {
@@ -238,19 +343,36 @@ impl NodeArgs {
         if let Served::Here(_, forwards) = &served {
             check_listens(forwards)?;
         }
-        let keys = match (self.credentials, self.ca) {
-            (Some(dir), _) => KeySource::Credentials(dir),
-            (None, Some(dir)) => KeySource::Ca(dir),
-            (None, None) => return Err(Failure::usage("one of --credentials and --ca is needed")),
+        let keys = match (
+            self.credentials,
+            self.ca,
+            self.certificates.istio(self.cluster_id.as_deref()),
+            self.certificates.spiffe(),
+        ) {
+            (Some(dir), ..) => KeySource::Credentials(dir),
+            (None, Some(dir), ..) => KeySource::Ca(dir),
+            (None, None, Some(istio), _) => KeySource::Istio(istio),
+            (None, None, None, Some(endpoint)) => KeySource::Spiffe(endpoint),
+            (None, None, None, None) => {
+                return Err(Failure::usage(
+                    "one of --credentials, --ca, --ca-address and --spiffe-endpoint-socket is needed",
+                ));
+            }
+        };
+        let facts = match (self.mesh, self.discovery.settings(self.cluster_id)) {
+            (Some(path), _) => FactSource::File(path),
+            (None, Some(discovery)) => FactSource::ControlPlane(Box::new(discovery)),
+            (None, None) => return Err(Failure::usage("one of --mesh and --xds is needed")),
         };
         let mut limits = Limits::default();
         for limit in &self.limits {
             limit.apply(&mut limits);
         }
         Ok(NodeSettings {
-            mesh: self.mesh,
+            facts,
             served,
             keys,
+            crl: self.certificates.crl,
             workers: self.workers,
             runtime: self.runtime,
             original_source: self.original_source,
@@ -258,8 +380,15 @@ impl NodeArgs {
             require_waypoint: self.require_waypoint,
             localhost_app_tunnel: self.localhost_app_tunnel,
             compat: self.compat,
+            compliance: self.compliance_policy.into(),
             limits,
             hbone_port: self.hbone_port,
+            grace: self.grace,
+            response_baggage: !self.no_response_baggage,
+            network: self.network,
+            sockets: self.sockets.settings(),
+            packet_mark: self.sockets.packet_mark,
+            ipv6: !self.sockets.no_ipv6,
         })
     }
 }
@@ -409,6 +538,33 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Parsed, Fa
     })
 }
 
+/// As [`parse`], with what the environment, and the file that `--config` names, say of `culvert node`.
+///
+/// # Errors
+/// As [`parse`]; what was not typed is named by its variable or its key.
+pub fn parse_in(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: &[(String, String)],
+) -> Result<Parsed, Failure> {
+    let typed: Vec<OsString> = arguments.into_iter().collect();
+    let asks_for_help = typed.iter().any(|word| word == "--help" || word == "-h");
+    if typed.get(1).is_none_or(|command| command != "node") || asks_for_help {
+        return parse(typed);
+    }
+    let completed = settings::complete(typed, environment, |path| std::fs::read_to_string(path))?;
+    let mut line = matched::<CommandLine>(completed.arguments().iter().cloned()).map_err(|error| {
+        let failure = usage(&error.to_string());
+        match completed.culprit(&error) {
+            Some(culprit) => failure.context(&culprit),
+            None => failure,
+        }
+    })?;
+    if let Command::Node(node) = &mut line.command {
+        node.without_effect = completed.without_effect;
+    }
+    Ok(Parsed::Command(Box::new(line.command)))
+}
+
 /// A command line of one of Culvert's programs.
 #[derive(Debug)]
 pub enum Line<L> {
@@ -425,13 +581,8 @@ pub enum Line<L> {
 pub fn read<L: CommandFactory + FromArgMatches>(
     arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<Line<L>, Failure> {
-    let command = L::command();
-    let name = command.get_name().to_owned();
-    let matched = command
-        .term_width(terminal_width())
-        .try_get_matches_from(arguments)
-        .and_then(|matches| L::from_arg_matches(&matches));
-    match matched {
+    let name = L::command().get_name().to_owned();
+    match matched::<L>(arguments) {
         Ok(line) => Ok(Line::Read(line)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp => Ok(Line::Text(error.to_string())),
@@ -441,6 +592,13 @@ pub fn read<L: CommandFactory + FromArgMatches>(
             _ => Err(usage(&error.to_string())),
         },
     }
+}
+
+fn matched<L: CommandFactory + FromArgMatches>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<L, clap::Error> {
+    let matches = L::command().term_width(terminal_width()).try_get_matches_from(arguments)?;
+    L::from_arg_matches(&matches)
 }
 
 /// The width that help is wrapped to, in columns.

@@ -50,6 +50,13 @@ impl Failure {
         self
     }
 
+    /// The same failure, told of something: `context: message`.
+    #[must_use]
+    pub fn context(mut self, context: &str) -> Failure {
+        self.message = one_line(&format!("{context}: {}", self.message));
+        self
+    }
+
     /// The exit status to end with.
     pub fn status(&self) -> u8 {
         self.status

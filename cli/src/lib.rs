@@ -11,6 +11,7 @@ mod atomic_file;
 mod bench;
 pub mod ca;
 pub mod credentials;
+mod cryptography;
 pub mod demo;
 pub mod failure;
 mod mesh_file;
@@ -18,6 +19,7 @@ mod node;
 mod redirect;
 mod run;
 pub mod runtime;
+mod settings;
 pub mod signal;
 mod sim;
 pub mod usage;
@@ -28,7 +30,11 @@ pub mod watch;
 ///
 /// Exit status: 0 done, 1 failed, 2 wrong usage.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let outcome = args::parse(arguments).and_then(|parsed| match parsed {
+    // What is no text is no setting either.
+    let text = |word: OsString| word.into_string().ok();
+    let environment: Vec<(String, String)> =
+        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    let outcome = args::parse_in(arguments, &environment).and_then(|parsed| match parsed {
         args::Parsed::Text(text) => {
             print!("{text}");
             Ok(())

@@ -1,46 +1,57 @@
-//! `culvert node`: a node proxy by a mesh file, until SIGTERM.
+//! `culvert node`: a node proxy by a control plane or a mesh file, until SIGTERM.
 
+mod discovery;
 mod log;
 mod source;
+mod trust;
 
-use std::net::IpAddr;
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::{Trust, TrustBundle};
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
+use culvert_discovery::{Discovery, News};
 use culvert_linux::netns::Netns;
-use culvert_linux::node::{
-    CredentialSource, Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports,
-};
+use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
 use culvert_linux::redirect;
-use culvert_linux::socket::EXEMPT_MARK;
+use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
 use crate::allocator;
-use crate::args::{self, Compatibility, KeySource, NodeArgs, NodeSettings, Served, WorkloadName};
-use crate::ca::{Ca, DEFAULT_LEAF_VALIDITY};
-use crate::credentials::{CredentialDirectory, DevelopmentCa};
+use crate::args::{self, Compatibility, FactSource, NodeArgs, NodeSettings, Served, WorkloadName};
+use crate::cryptography;
 use crate::failure::Failure;
 use crate::mesh_file;
 use crate::signal;
-use crate::watch::{Change, watch};
+use crate::watch::{Change, Watch, watch};
 
 pub(crate) use source::FromCa;
+use source::key_source;
+use trust::Trusting;
 
-/// How long connections may go on after SIGTERM (node.md row 99).
-const GRACE: Duration = Duration::from_secs(5);
-
-enum Happened {
-    Stop,
+pub(crate) enum Happened {
+    Discovery(News),
     Mesh(Change),
+    /// The revocation lists.
+    Lists(Change),
+    Stop,
+    /// Whom a source of credentials says to trust.
+    Trusted(Arc<TrustBundle>),
+}
+
+/// What a node hears of the mesh from; it does while this is there.
+enum Source {
+    ControlPlane { _discovery: Discovery },
+    File { path: PathBuf, _watch: Watch },
 }
 
 /// Runs a node until it has drained.
 pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
+    let without_effect = args.without_effect.clone();
     let settings = args.settings()?;
     allocator::keep_buffers();
     let (events, happened) = mpsc::channel();
@@ -50,27 +61,84 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
         let _ending = stop.send(Happened::Stop);
     })
     .map_err(|error| Failure::new(format!("cannot take care of signals: {error}")))?;
-    let changed = move |change| {
-        let _ending = events.send(Happened::Mesh(change));
+    for (variable, why) in without_effect {
+        log::line(&serde_json::json!({"event": "setting without effect", "variable": variable, "why": why}));
+    }
+    let Some((source, snapshot, mut ready)) = first_facts(&settings, events.clone(), &happened)? else {
+        return Ok(());
     };
-    let (content, _watch) = watch(&settings.mesh, changed).map_err(|error| {
-        Failure::new(format!("{}: {error}", settings.mesh.display()))
-            .hint("--mesh names a YAML file with workloads, policies and services")
+    let lists = events.clone();
+    let (mut trusting, _lists_watch) = Trusting::begin(settings.crl.as_deref(), move |change| {
+        let _ending = lists.send(Happened::Lists(change));
     })?;
-    let snapshot = Arc::new(mesh_file::parse(&settings.mesh, &content)?);
-    let node = start(&settings, &snapshot)?;
+    let trusted = move |bundle| {
+        let _ending = events.send(Happened::Trusted(bundle));
+    };
+    let node = start(&settings, &Arc::new(snapshot), trusting.trust(), trusted)?;
     for address in node.hbone_addresses() {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
     }
-    log::line(&serde_json::json!({"event": "ready", "pid": std::process::id()}));
-    while let Ok(Happened::Mesh(change)) = happened.recv() {
-        reload(&node, &settings.mesh, change);
+    let say_ready = || log::line(&serde_json::json!({"event": "ready", "pid": std::process::id()}));
+    if ready {
+        say_ready();
     }
-    log::line(&serde_json::json!({"event": "draining", "seconds": GRACE.as_secs()}));
-    node.drain(GRACE);
+    while let Ok(event) = happened.recv() {
+        match (event, &source) {
+            (Happened::Mesh(change), Source::File { path, .. }) => reload(&node, path, change),
+            (Happened::Mesh(_), Source::ControlPlane { .. }) => {}
+            (Happened::Discovery(news), _) => {
+                if discovery::take(&node, news) && !std::mem::replace(&mut ready, true) {
+                    say_ready();
+                }
+            }
+            (Happened::Lists(change), _) => {
+                if let Some(trust) = trusting.lists(change) {
+                    node.trust(trust);
+                }
+            }
+            (Happened::Trusted(bundle), _) => {
+                node.trust(trusting.bundle(bundle));
+                // What came with the bundles is there to be fetched.
+                node.renew_credentials();
+            }
+            (Happened::Stop, _) => break,
+        }
+    }
+    log::line(&serde_json::json!({"event": "draining", "seconds": settings.grace.as_secs()}));
+    node.drain(settings.grace);
     node.join();
+    // What was heard last is kept before the end is told.
+    drop(source);
     log::line(&serde_json::json!({"event": "drained"}));
     Ok(())
+}
+
+/// Waits until there are facts to serve by, and tells whether they are all there are. `None` if the node is stopped before.
+fn first_facts(
+    settings: &NodeSettings,
+    events: mpsc::Sender<Happened>,
+    happened: &mpsc::Receiver<Happened>,
+) -> Result<Option<(Source, Snapshot, bool)>, Failure> {
+    match &settings.facts {
+        FactSource::ControlPlane(control_plane) => {
+            let provider = cryptography::provider(settings.compliance)?;
+            let discovery = discovery::start(control_plane, &provider, events)?;
+            let first = discovery::first_facts(happened);
+            Ok(first
+                .map(|(snapshot, ready)| (Source::ControlPlane { _discovery: discovery }, snapshot, ready)))
+        }
+        FactSource::File(path) => {
+            let changed = move |change| {
+                let _ending = events.send(Happened::Mesh(change));
+            };
+            let (content, watch) = watch(path, changed).map_err(|error| {
+                Failure::new(format!("{}: {error}", path.display()))
+                    .hint("--mesh names a YAML file with workloads, policies and services")
+            })?;
+            let snapshot = mesh_file::parse(path, &content)?;
+            Ok(Some((Source::File { path: path.clone(), _watch: watch }, snapshot, true)))
+        }
+    }
 }
 
 /// A bad file is reported; the last good one stays in force.
@@ -92,7 +160,12 @@ fn reload(node: &Node, path: &Path, change: Change) {
     }
 }
 
-fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Failure> {
+fn start(
+    settings: &NodeSettings,
+    snapshot: &Arc<Snapshot>,
+    trust: Trust,
+    trusted: impl FnMut(Arc<TrustBundle>) + Send + 'static,
+) -> Result<Node, Failure> {
     let (mut pods, forwarding) = match &settings.served {
         Served::Here(workload, forwards) => (vec![here(workload, forwards, snapshot)?], !forwards.is_empty()),
         Served::Pods(pods) => {
@@ -101,11 +174,15 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
     };
     for pod in &mut pods {
         pod.ports.hbone = settings.hbone_port;
+        if !settings.ipv6 && pod.address.is_none() {
+            pod.address = Some(Ipv4Addr::UNSPECIFIED.into());
+        }
     }
     let workers = match settings.workers {
         Some(workers) => workers.get(),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    let crypto = cryptography::provider(settings.compliance)?;
     let config = NodeConfig {
         original_source: original_source(settings.original_source, forwarding, &pods),
         bind_pod_address: forwarding,
@@ -115,6 +192,7 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
         local: Local {
             own_ports: Local::default().own_ports.into_iter().chain([settings.hbone_port]).collect(),
             same_node: settings.same_node,
+            network: settings.network.as_str().into(),
             require_waypoint: settings.require_waypoint,
             loopback_tunnel: settings.localhost_app_tunnel,
             ..Local::default()
@@ -124,9 +202,11 @@ fn start(settings: &NodeSettings, snapshot: &Arc<Snapshot>) -> Result<Node, Fail
             Compatibility::Istio => Compat::Istio,
         },
         join: true,
-        mark: may_mark().then_some(EXEMPT_MARK),
-        crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
-        credentials: key_source(&settings.keys)?,
+        response_baggage: settings.response_baggage,
+        sockets: SocketSettings { mark: may_mark().then_some(settings.packet_mark), ..settings.sockets },
+        credentials: key_source(&settings.keys, &crypto, trusted)?,
+        crypto,
+        trust,
         on_event: Arc::new(|_, event| log::event(event)),
         on_credential_fault: Arc::new(|id, why| {
             log::line(
@@ -155,10 +235,10 @@ fn here(
     forwards: &[crate::args::Forward],
     snapshot: &Snapshot,
 ) -> Result<PodConfig, Failure> {
-    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).first();
+    let known = snapshot.instances(&workload.namespace, &workload.name, &workload.service_account).next();
     let address: Option<IpAddr> = known.and_then(|known| known.ips.first().copied());
     if !forwards.is_empty() && address.is_none() {
-        return Err(Failure::new(format!("the mesh file has no address for {workload}")).hint(
+        return Err(Failure::new(format!("the mesh has no address for {workload}")).hint(
             "with --forward the node listens on the workload's own address: add it under workloadIps",
         ));
     }
@@ -220,19 +300,4 @@ fn redirected(pod: &PodConfig) -> bool {
 pub(crate) fn may_mark() -> bool {
     std::net::UdpSocket::bind("127.0.0.1:0")
         .is_ok_and(|socket| culvert_linux::socket::set_mark(&socket, EXEMPT_MARK).is_ok())
-}
-
-fn key_source(keys: &KeySource) -> Result<Box<dyn CredentialSource>, Failure> {
-    Ok(match keys {
-        KeySource::Credentials(dir) => Box::new(CredentialDirectory::new(dir)),
-        KeySource::Ca(dir) => {
-            log::line(&serde_json::json!({
-                "event": "development CA",
-                "dir": dir.display().to_string(),
-                "warning": "for development on one machine: whoever can read its key can be anyone in this mesh",
-            }));
-            let ca = Ca::open_or_init(dir, crate::args::DEFAULT_TRUST_DOMAIN)?;
-            Box::new(FromCa(Arc::new(DevelopmentCa::new(ca, DEFAULT_LEAF_VALIDITY))))
-        }
-    })
 }

@@ -42,7 +42,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             println!("{}", Version::current());
             Ok(())
         }
-        Command::Node(args) => node::run(args),
+        Command::Node(args) => node::run(*args),
         Command::Redirect(command) => redirect::run(&command),
         Command::Demo(args) => demo::start(&args),
         Command::Bench(args) => bench::run(args),

@@ -2,24 +2,26 @@
 
 use std::fmt;
 
+use crate::cryptography;
+
 /// This build: version, commit if the build knew it, and the module that does the cryptography.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// The package's version.
     pub version: &'static str,
     /// The git commit, if `CULVERT_COMMIT` was set when this was built.
     pub commit: Option<&'static str>,
-    /// The cryptographic module.
-    pub crypto: &'static str,
+    /// The cryptographic module, as it names itself.
+    pub crypto: String,
 }
 
 impl Version {
     /// The version of this program.
-    pub const fn current() -> Version {
+    pub fn current() -> Version {
         Version {
             version: env!("CARGO_PKG_VERSION"),
             commit: option_env!("CULVERT_COMMIT"),
-            crypto: "AWS-LC (aws-lc-rs)",
+            crypto: cryptography::name(),
         }
     }
 }
@@ -40,7 +42,7 @@ mod tests {
 
     #[test]
     fn says_the_version_and_the_module() {
-        let known = Version { version: "1.2.3", commit: Some("abcdef0"), crypto: "X" };
+        let known = Version { version: "1.2.3", commit: Some("abcdef0"), crypto: "X".to_owned() };
         assert_eq!(known.to_string(), "culvert 1.2.3 (abcdef0)\ncrypto: X");
         assert_eq!(Version { commit: None, ..known }.to_string(), "culvert 1.2.3\ncrypto: X");
         assert_eq!(Version::current().version, env!("CARGO_PKG_VERSION"));

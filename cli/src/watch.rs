@@ -16,8 +16,8 @@ use inotify::{Events, Wake, Waker};
 
 /// A file is read when its directory has been quiet for this long, so that a writer can finish.
 const DEBOUNCE: Duration = Duration::from_millis(50);
-/// A directory that is never quiet does not put off reading for longer than this.
-const DEBOUNCE_LIMIT: Duration = Duration::from_millis(500);
+/// A directory that is never quiet does not put off reading for longer than so many times that.
+const DEBOUNCE_LIMIT: u32 = 10;
 /// How often the file is looked at without an event.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -49,11 +49,24 @@ pub fn watch(
     path: impl Into<PathBuf>,
     changed: impl FnMut(Change) + Send + 'static,
 ) -> io::Result<(Vec<u8>, Watch)> {
+    watch_until_quiet(path, DEBOUNCE, changed)
+}
+
+/// As [`watch`], where writers need another time to finish: the file is read once its directory was quiet for `quiet`.
+///
+/// # Errors
+///
+/// As those of [`watch`].
+pub fn watch_until_quiet(
+    path: impl Into<PathBuf>,
+    quiet: Duration,
+    changed: impl FnMut(Change) + Send + 'static,
+) -> io::Result<(Vec<u8>, Watch)> {
     let path = path.into();
     let (events, waker) = Events::open(directory(&path))?;
     // Events are on before the first read, so no change falls between the two.
     let content = fs::read(&path)?;
-    let mut watcher = Watcher { path, known: Some(content.clone()), changed };
+    let mut watcher = Watcher { path, quiet, known: Some(content.clone()), changed };
     let thread = thread::Builder::new().name("watch".into()).spawn(move || watcher.run(&events))?;
     Ok((content, Watch { waker, thread: Some(thread) }))
 }
@@ -78,6 +91,7 @@ fn directory(path: &Path) -> &Path {
 
 struct Watcher<F> {
     path: PathBuf,
+    quiet: Duration,
     /// The content told last; `None` while it cannot be read.
     known: Option<Vec<u8>>,
     changed: F,
@@ -90,7 +104,7 @@ impl<F: FnMut(Change)> Watcher<F> {
                 Wake::Stop => return,
                 Wake::Quiet => {}
                 Wake::Event => {
-                    if settle(events) == Wake::Stop {
+                    if settle(events, self.quiet) == Wake::Stop {
                         return;
                     }
                 }
@@ -117,10 +131,10 @@ impl<F: FnMut(Change)> Watcher<F> {
 }
 
 /// Waits until the directory is quiet, within [`DEBOUNCE_LIMIT`].
-fn settle(events: &Events) -> Wake {
-    let limit = Instant::now() + DEBOUNCE_LIMIT;
+fn settle(events: &Events, quiet: Duration) -> Wake {
+    let limit = Instant::now() + quiet * DEBOUNCE_LIMIT;
     while Instant::now() < limit {
-        match events.wait(DEBOUNCE) {
+        match events.wait(quiet) {
             Wake::Event => {}
             end => return end,
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 pub use fault::{InboundFault, RouteFault};
 pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext, may_pass, must_pass};
-pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound};
+pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound, outbound_seeing};
 
 use crate::hbone::connect::Authority;
 use crate::mesh::{DEFAULT_HBONE_PORT, Uid};

@@ -4,16 +4,19 @@
 mod abort;
 pub mod boundary;
 mod credentials;
+mod endpoints;
 mod flow;
 mod inbound;
 mod judge;
 mod local;
+mod names;
 mod outbound;
 pub mod pump;
 mod relay;
 mod settings;
 mod sockets;
 mod timers;
+mod trust;
 mod tunnels;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,11 +26,14 @@ use boundary::{CloseMode, Deadline, Input, Listener, Origin, Output, PodId, Sock
 use credentials::Credentials;
 use flow::{Flow, FlowId, Kind};
 use local::Pod;
+use names::Names;
 pub use settings::Config;
 use sockets::{ReadBlock, SocketEntry};
 use timers::{Timer, Timers};
+use trust::Trusted;
 use tunnels::{PoolKey, TunnelEntry, TunnelId, Waiter};
 
+use crate::balance::Observed;
 use crate::capture::Local;
 use crate::hbone::pool::{Pool, PoolLimits};
 use crate::hbone::tunnel::TunnelBlock;
@@ -60,11 +66,14 @@ pub struct Engine<L: Lies = Honest> {
     tls: TlsContext,
     wall: WallCell,
     credentials: Credentials,
+    trusted: Trusted,
 
     sockets: Slots<SocketId, SocketEntry>,
     flows: Slots<FlowId, Flow>,
     tunnels: Slots<TunnelId, TunnelEntry<L>>,
     pool: Pool<PoolKey, TunnelId, Waiter>,
+    observed: Observed,
+    names: Names,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,
@@ -108,6 +117,7 @@ impl<L: Lies> Engine<L> {
             tunnels_per_key: config.limits.tunnels_per_key,
             waiters_per_key: config.limits.waiters_per_key,
         };
+        let observed = Observed::new(&config.limits);
         Engine {
             lies,
             tls: TlsContext::new(&config.crypto, wall.clone()),
@@ -125,10 +135,13 @@ impl<L: Lies> Engine<L> {
             pods: BTreeMap::new(),
             pod_of_uid: BTreeMap::new(),
             credentials: Credentials::default(),
+            trusted: Trusted::default(),
             sockets: Slots::new(),
             flows: Slots::new(),
             tunnels: Slots::new(),
             pool: Pool::new(limits),
+            observed,
+            names: Names::default(),
             waiting: BTreeSet::new(),
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -173,6 +186,8 @@ impl<L: Lies> Engine<L> {
             Input::Moved { from, to, len } => self.sockets_moved(now, from, to, len),
             Input::Parted { a, b } => self.sockets_parted(a, b),
             Input::Credential { id, outcome } => self.credential_arrived(now, id, outcome),
+            Input::Trust(trust) => self.trust_changed(now, trust),
+            Input::Resolved { host, outcome } => self.resolved(now, host, outcome),
             Input::Apply { snapshot, changed } => self.apply(now, snapshot, &changed),
             Input::Drain { until } => self.drain(now, until),
             Input::Tick => {}
@@ -219,6 +234,7 @@ impl<L: Lies> Engine<L> {
         let now = Now { time: now.time.max(self.latest.time), wall: now.wall };
         self.latest = now;
         self.wall.set(now.wall);
+        self.return_endpoints(now);
         now
     }
 

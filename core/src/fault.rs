@@ -218,6 +218,8 @@ impl Fault {
     pub fn label(&self) -> &'static str {
         match self {
             Fault::Denied(_) | Fault::Revoked(_) => "DENY",
+            Fault::Identity(IdentityFault::Revoked)
+            | Fault::Tls(TlsFault::Identity(IdentityFault::Revoked)) => "CERT_REVOKED",
             Fault::Identity(_) | Fault::WrongPeer { .. } => "IDENTITY_ERROR",
             Fault::Tls(_) | Fault::Timeout(Stage::TlsHandshake) => "TLS_FAILURE",
             Fault::Http2(_) | Fault::Timeout(Stage::Http2Preface) => "H2_HANDSHAKE_FAILURE",

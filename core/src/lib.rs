@@ -180,10 +180,11 @@
 //!
 //! # Modules
 //!
-//! [`engine`] is what a driver needs, with [`mesh`], [`identity`], [`time`], [`seed`], [`limit`], [`fault`] and [`telemetry`] for
-//! what it passes in and gets out. [`capture`], [`policy`], [`hbone::connect`] and [`proxy_protocol`] are pure functions that are
-//! useful alone. Internal, and public for this workspace's tests only: [`hbone::mux`], [`hbone::tunnel`], [`hbone::pool`],
-//! [`identity::svid`], [`lies`], [`tls`] and [`worklist`].
+//! [`engine`] is what a driver needs, with [`mesh`], [`identity`], [`time`], [`seed`], [`limit`], [`fault`] and [`telemetry`]
+//! for what it passes in and gets out; [`compliance`] makes the cryptography keep a rule. [`capture`], [`policy`],
+//! [`hbone::connect`] and [`proxy_protocol`] are pure functions that are useful alone. Internal, and public for this
+//! workspace's tests only: [`hbone::mux`], [`hbone::tunnel`], [`hbone::pool`], [`identity::svid`], [`lies`], [`tls`] and
+//! [`worklist`].
 //!
 //! Of other crates' types the interface has those of cryptography that are injected: rustls's `CryptoProvider` and the keys that
 //! it understands.
@@ -208,7 +209,10 @@ macro_rules! planted {
     ($($wrong:tt)*) => {};
 }
 
+pub mod balance;
+mod btree;
 pub mod capture;
+pub mod compliance;
 pub mod engine;
 pub mod fault;
 pub mod hbone;
@@ -225,3 +229,4 @@ pub mod telemetry;
 pub mod time;
 pub mod tls;
 pub mod worklist;
+pub mod xds;

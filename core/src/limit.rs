@@ -69,6 +69,19 @@ pub struct Limits {
     pub judgements_per_turn: usize,
     /// Connections per engine at most.
     pub connections: usize,
+
+    /// Failures in a row after which an endpoint of a service is ejected.
+    pub eject_after: u32,
+    /// How long an endpoint is ejected at first; each time twice as long.
+    pub ejection: Duration,
+    /// How long an endpoint is ejected at most, and its ejections are remembered.
+    pub ejection_max: Duration,
+    /// How long an endpoint that was ejected takes to have its full share again.
+    pub ejection_return: Duration,
+    /// Endpoints of which failures are remembered, per engine.
+    pub outliers: usize,
+    /// Names of endpoints that are remembered or asked for, per engine.
+    pub names: usize,
 }
 
 impl Limits {
@@ -111,6 +124,12 @@ impl Default for Limits {
             memory_max: 1 << 30,
             judgements_per_turn: 1024,
             connections: 200_000,
+            eject_after: 3,
+            ejection: Duration::from_secs(10),
+            ejection_max: Duration::from_secs(300),
+            ejection_return: Duration::from_secs(30),
+            outliers: 1024,
+            names: 4096,
         }
     }
 }

@@ -206,6 +206,24 @@ bugs! {
     MergeForgetsPolicies: "S13", CoreTest("mesh::snapshot::tests::changes_merge_to_what_they_were_apart");
     /// A workload that is gone is still found by its address.
     RemovedStaysIndexed: "S13", Scenarios;
+    /// A workload that is gone is still chosen as an endpoint.
+    RemovedStaysChosen: "C12", CoreTest("mesh::snapshot::tests::every_index_answers_as_the_facts_do");
+
+    // Choice of endpoints.
+    /// Connections that ended count as under way at their endpoint.
+    LoadNeverEnds: "R2", CoreTest("balance::choice::tests::connections_under_way_are_counted_and_forgotten");
+    /// However many endpoints of a service fail, all of them are ejected.
+    EjectsAll: "C12", CoreTest("balance::outlier::tests::half_of_a_service_is_never_ejected");
+    /// Ejections grow without end.
+    EjectionNotBounded: "C12", CoreTest("balance::outlier::tests::ejections_grow_are_bounded_and_forgotten");
+    /// The first endpoint drawn is taken, however busy it is.
+    OneChoice: "L2", CoreTest("balance::choice::tests::of_two_the_one_is_taken_that_has_less_to_do");
+
+    /// A connection is tried at one endpoint after the other, however often it failed.
+    RetriedWithoutEnd: "S17", WorldTest("endpoint::a_connection_is_tried_twice_at_most");
+
+    /// What a name was once said to mean it means for ever.
+    NameServesForEver: "H11", WorldTest("name::a_name_is_resolved_once_and_again_when_its_time_is_over");
 
     // Identity, TLS, capture.
     /// Of two SPIFFE ids in a certificate the first is taken.
@@ -216,6 +234,32 @@ bugs! {
     ValidityIgnored: "S9", CoreTest("identity::svid::tests::validity_is_judged_at_the_time_given");
     /// A leaf that may sign certificates is taken.
     SigningLeafTaken: "S9", CoreTest("identity::leaf::tests::leaf_constraints_are_checked");
+    /// Lists of what was revoked are not looked at in handshakes.
+    ListsIgnored: "C6", CoreTest("identity::revocation::tests::what_is_on_a_list_is_refused_and_what_is_not_is_taken");
+    /// Of a chain only the leaf is looked up in the lists of what was revoked.
+    LeavesOnly: "row 82", CoreTest("identity::revocation::tests::the_whole_chain_is_looked_up");
+    /// Live tunnels go on whoever is trusted no longer.
+    LiveSessionsKeepTrust: "C5", WorldTest("trust::streams_of_a_revoked_peer_end_at_once_at_either_end_and_others_go_on");
+    /// A handshake goes by whom was trusted when it began.
+    HandshakesKeepTrust: "C6", WorldTest("trust::a_list_that_comes_during_a_handshake_counts");
+    /// The tunnel of a revoked peer may send its last bytes.
+    RevokedDrains: "L4", WorldTest("trust::streams_of_a_revoked_peer_end_at_once_at_either_end_and_others_go_on");
+    /// Fetches of credentials are not counted.
+    FetchesUnbounded: "row 79", CoreTest("identity::rotation::tests::eight_are_fetched_at_a_time_and_the_most_wanted_first");
+    /// A clock that jumps forward has everything fetched at once.
+    StormAfterJump: "C3", CoreTest("identity::rotation::tests::a_jump_past_the_end_renews_all_soon_but_not_at_once");
+    /// A source that fails is asked again at one pace for ever.
+    BackoffNotDoubled: "C1", CoreTest("identity::rotation::tests::failures_double_the_wait_to_its_bound");
+    /// A connection that waits for a credential waits out the back-off.
+    BackoffUnbroken: "row 79", CoreTest("identity::rotation::tests::a_connection_that_waits_breaks_the_back_off_and_a_workload_that_warms_up_does_not");
+    /// A certificate is renewed when it ends, not at half of its life.
+    RenewedAtExpiry: "L5", CoreTest("identity::rotation::tests::renewed_at_half_of_its_life_or_up_to_a_tenth_sooner");
+    /// A credential that could not be renewed is dropped though it is valid.
+    FailureDropsCredential: "C1", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// A credential that is over is handed out.
+    RotationServesExpired: "S9", CoreTest("identity::rotation::tests::a_failed_renewal_keeps_what_is_valid_and_is_tried_again_before_its_end");
+    /// Keys outlive the last workload of their identity.
+    KeysKept: "row 80", CoreTest("identity::rotation::tests::keys_go_with_the_last_workload_and_late_answers_bring_none_back");
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
@@ -234,6 +278,20 @@ bugs! {
     AuthorityUnchecked: "S11", CoreTest("capture::inbound::tests::a_connect_reaches_the_workload_and_nothing_else");
     /// The proxy dials its own ports.
     OwnPortDialled: "S11", CoreTest("capture::inbound::tests::a_plain_connection_reaches_the_workload_and_nothing_else");
+
+    // The control plane.
+    /// What a control plane says is gone is kept.
+    RemovalsIgnored: "C8", Scenarios;
+    /// A new stream does not say what is known, so that what went meanwhile is never heard of.
+    VersionsForgotten: "L6", WorldTest("control::a_node_that_hears_nothing_serves_by_what_it_knows_and_catches_up_with_what_is_gone");
+    /// A policy that was not understood counts for nothing.
+    RejectedPolicyForgotten: "S12", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// What was not understood is acknowledged as if it had been.
+    NackAsAck: "row 74", WorldTest("control::hostile_facts_are_refused_or_harmless");
+    /// Workloads are known before any policy could be.
+    AddressesFirst: "S14", CoreTest("xds::tests::a_node_is_ready_when_both_kinds_were_answered_and_applies_no_address_before_policies");
+    /// Whatever ends a stream, the next comes at once.
+    EveryEndOrderly: "row 76", CoreTest("xds::tests::waits_grow_but_not_after_an_orderly_end_of_a_stream_that_was_used");
 }
 
 static CHOSEN: OnceLock<Option<Bug>> = OnceLock::new();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
-use crate::mesh::{Service, Workload};
+use crate::mesh::{Service, ServiceKey, Uid, Workload};
 use crate::time::WallTime;
 
 /// One event. Each connection that is accepted ends in exactly one [`Event::Closed`].
@@ -61,6 +61,22 @@ pub enum Event {
         /// How many.
         count: u32,
     },
+    /// An endpoint of a service failed again and again: it is given no connections for a while.
+    EndpointEjected {
+        /// The service.
+        service: ServiceKey,
+        /// The workload.
+        endpoint: Uid,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// An endpoint that was ejected is given connections again, few at first.
+    EndpointReturned {
+        /// The service.
+        service: ServiceKey,
+        /// The workload.
+        endpoint: Uid,
+    },
     /// The driver broke the contract of the boundary, or a close raced with it; ignored.
     Misuse(&'static str),
     /// Everything ended after `Input::Drain`.
@@ -87,6 +103,8 @@ impl Event {
             | Event::TunnelClosed { .. }
             | Event::DryRun { .. }
             | Event::HeadersIgnored { .. }
+            | Event::EndpointEjected { .. }
+            | Event::EndpointReturned { .. }
             | Event::Drained => false,
         }
     }

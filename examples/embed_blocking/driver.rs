@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use culvert_core::engine::boundary::{
-    CloseMode, Input, Interest, Listener, Origin, Output, PodId, SocketId, WorkloadRef,
+    CloseMode, Input, Interest, Listener, Origin, Output, PodId, ResolveFault, SocketId, WorkloadRef,
 };
 use culvert_core::engine::pump::{Budget, Socket, pump};
 use culvert_core::engine::{Config, Engine};
@@ -206,7 +206,14 @@ impl Driver {
                         let _best_effort = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
                     }
                 }
-                Output::NeedCredential(id) => {
+                // No workload of this mesh is known by a name alone.
+                Output::Resolve { host } => {
+                    let outcome = Err(ResolveFault::Unavailable);
+                    self.engine.handle_input(now, Input::Resolved { host, outcome });
+                }
+                // Files are read when they are asked for; nothing is kept, so nothing is dropped.
+                Output::DropCredential(_) => {}
+                Output::NeedCredential { id, .. } => {
                     let outcome = self.read_credential(&id, now.wall);
                     let outcome =
                         outcome.map_err(|error| IdentityFault::Unavailable(error.to_string().into()));

@@ -71,7 +71,7 @@ fn driver(mesh: &str, credentials: &str, name: &str) -> Result<(Driver, IpAddr),
     // A control plane's changes of these would be `Input::Apply`; policies belong here too.
     let facts: MeshFile = serde_saphyr::from_str(&fs::read_to_string(mesh)?)?;
     let facts = Snapshot::from_file(facts)?;
-    let known = facts.instances("default", name, name).first();
+    let known = facts.instances("default", name, name).next();
     let address =
         known.and_then(|known| known.ips.first().copied()).ok_or("the mesh does not know who this is")?;
     let workload =

@@ -2,6 +2,7 @@
 
 mod engine;
 mod proxy;
+mod resource;
 mod script;
 mod text;
 
@@ -28,6 +29,9 @@ fn main() -> io::Result<()> {
     }
     for (name, header) in proxy::headers() {
         write(directory, "proxy_protocol", name, &header)?;
+    }
+    for (name, bytes) in resource::resources() {
+        write(directory, "resource", &name, &bytes)?;
     }
     for (name, body) in engine::scripts() {
         write_script(directory, "engine_steps", name, &body)?;

@@ -122,6 +122,7 @@ impl Script {
             keep_source: flags & 16 != 0,
             bind_pod_address: false,
             join: flags & 32 == 0,
+            response_baggage: true,
         };
         let mut script = Script {
             driver: Driver::new(config, Arc::new(world::facts(facts))),

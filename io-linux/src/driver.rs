@@ -21,10 +21,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
 use std::task::Waker;
+use std::time::Duration;
 
-use culvert_core::engine::boundary::{Input, Listener, PodId, WorkloadRef};
+use culvert_core::engine::boundary::{Input, Listener, PodId, ResolveFault, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
-use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use culvert_core::mesh::{Changed, Snapshot};
 use culvert_core::time::Time;
 
@@ -32,7 +33,9 @@ use crate::clock::Clock;
 use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
+use crate::node::names::Lookup;
 use crate::node::{OnEvent, OriginalSource};
+use crate::socket::SocketSettings;
 use accept::ListenerEntry;
 use joined::Joints;
 use linger::Lingering;
@@ -56,7 +59,15 @@ pub(crate) enum Command {
     Credential {
         id: SpiffeId,
         outcome: Result<Arc<Credential>, IdentityFault>,
-        in_force: Option<std_mpsc::Sender<()>>,
+        in_force: Vec<std_mpsc::Sender<()>>,
+    },
+    Trust {
+        trust: Trust,
+        in_force: std_mpsc::Sender<()>,
+    },
+    Resolved {
+        host: Arc<str>,
+        outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
     },
     Drain {
         until: Time,
@@ -88,6 +99,13 @@ pub(crate) fn commands() -> (Commands, Inbox) {
     let (sender, receiver) = std_mpsc::channel();
     let sleeper = Arc::<Sleeper>::default();
     (Commands { queue: sender, sleeper: sleeper.clone() }, Inbox { queue: receiver, sleeper })
+}
+
+#[cfg(test)]
+impl Inbox {
+    pub(crate) fn wait(&self) -> Command {
+        self.queue.recv().unwrap_or(Command::Stop)
+    }
 }
 
 impl Commands {
@@ -149,12 +167,15 @@ pub(crate) struct Worker {
     pub(crate) number: usize,
     pub(crate) engine: Config,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) trust: Trust,
     pub(crate) clock: Clock,
     /// Shared by the workers; each has descriptors of its own.
     pub(crate) pods: Arc<[PodSockets]>,
-    pub(crate) mark: Option<u32>,
+    pub(crate) sockets: SocketSettings,
     pub(crate) original_source: OriginalSource,
     pub(crate) requests: std_mpsc::Sender<Request>,
+    /// Where names are looked up.
+    pub(crate) lookups: std_mpsc::SyncSender<Lookup>,
     pub(crate) on_event: OnEvent,
     /// How often workers had to begin anew.
     pub(crate) restarts: Arc<AtomicU64>,
@@ -185,9 +206,10 @@ pub struct Driver<R: Runtime> {
     standing: Standing,
     sleeper: Arc<Sleeper>,
     pods: Vec<PodSockets>,
-    mark: Option<u32>,
+    sockets: SocketSettings,
     original_source: OriginalSource,
     requests: std_mpsc::Sender<Request>,
+    lookups: std_mpsc::SyncSender<Lookup>,
     on_event: OnEvent,
     ready: Arc<ReadyQueue>,
     table: SocketTable<R>,
@@ -210,7 +232,7 @@ impl<R: Runtime> Driver<R> {
         beginning: Beginning,
         standing: Standing,
     ) -> io::Result<Self> {
-        let Beginning { snapshot, pods, draining } = beginning;
+        let Beginning { snapshot, trust, pods, draining } = beginning;
         let sleeper = standing.sleeper();
         let ready = Arc::new(ReadyQueue::new(sleeper.clone()));
         let now = worker.clock.now();
@@ -222,9 +244,10 @@ impl<R: Runtime> Driver<R> {
             standing,
             sleeper,
             pods,
-            mark: worker.mark,
+            sockets: worker.sockets,
             original_source: worker.original_source,
             requests: worker.requests.clone(),
+            lookups: worker.lookups.clone(),
             on_event: worker.on_event.clone(),
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
@@ -236,6 +259,8 @@ impl<R: Runtime> Driver<R> {
             until: draining,
             drained: false,
         };
+        // Before anybody is talked to.
+        driver.engine.handle_input(now, Input::Trust(trust));
         for pod in &driver.pods {
             let (workload, consumer) = (pod.workload.clone(), pod.consumer.is_some());
             let added = Input::PodAdded { pod: pod.id, workload, consumer };
@@ -291,6 +316,13 @@ impl<R: Runtime> Driver<R> {
                 Command::Credential { id, outcome, in_force } => {
                     self.engine.handle_input(now, Input::Credential { id, outcome });
                     drop(in_force);
+                }
+                Command::Trust { trust, in_force } => {
+                    self.engine.handle_input(now, Input::Trust(trust));
+                    drop(in_force);
+                }
+                Command::Resolved { host, outcome } => {
+                    self.engine.handle_input(now, Input::Resolved { host, outcome });
                 }
                 Command::Drain { until } => {
                     self.listeners.clear();

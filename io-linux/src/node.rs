@@ -2,6 +2,7 @@
 
 pub(crate) mod credentials;
 mod directory;
+pub(crate) mod names;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -14,8 +15,9 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
+use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
-use culvert_core::mesh::Snapshot;
+use culvert_core::mesh::{Changed, Delta, Interner, Snapshot};
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
@@ -25,9 +27,9 @@ use crate::clock::Clock;
 use crate::consumer::{self, Backlog, Connection};
 use crate::driver::{Command, Commands, ListenerSpec, PodSockets, Runtime, Worker, commands};
 use crate::netns::Netns;
-use crate::socket::{ListenOptions, Transparent, listen};
+use crate::socket::{ListenOptions, SocketSettings, Transparent, listen};
 pub use credentials::{CredentialSource, Material, OnCredentialFault, PemError};
-use credentials::{Request, Service};
+use credentials::{Request, Service, Source};
 pub use directory::{CredentialDirectory, DirectoryError};
 
 /// The ports of a pod's listeners (node.md rows 4 to 6).
@@ -110,7 +112,7 @@ impl PodConfig {
     /// `snapshot` has for it, and port 15008. `None` where there is no such workload, or it has no address.
     pub fn in_process(snapshot: &Snapshot, workload: WorkloadRef, consumer: Backlog) -> Option<PodConfig> {
         let WorkloadRef { namespace, name, service_account } = &workload;
-        let known = snapshot.instances(namespace, name, service_account).first()?;
+        let known = snapshot.instances(namespace, name, service_account).next()?;
         let address = *known.ips.first()?;
         Some(PodConfig {
             workload,
@@ -144,15 +146,19 @@ pub struct NodeConfig {
     pub bind_pod_address: bool,
     /// Whether plain sockets are relayed in the kernel.
     pub join: bool,
-    /// The mark of the proxy's own sockets, which the redirect exempts (node.md row 16).
-    pub mark: Option<u32>,
+    /// Whether the answer to a CONNECT says what the workload is (`ENABLE_RESPONSE_BAGGAGE`, node.md row 36).
+    pub response_baggage: bool,
+    /// How its own connections are set up: mark, keepalive.
+    pub sockets: SocketSettings,
     /// Algorithms and randomness of TLS.
     pub crypto: Arc<CryptoProvider>,
     /// Where credentials come from.
     pub credentials: Box<dyn CredentialSource>,
+    /// Whom to trust beside what credentials say, and what was revoked, to begin with.
+    pub trust: Trust,
     /// Told of every event, on a worker's thread: it must not block.
     pub on_event: OnEvent,
-    /// Told why a credential cannot be had.
+    /// Told why a credential cannot be had, on the thread that keeps them: it must not block.
     pub on_credential_fault: OnCredentialFault,
 }
 
@@ -172,9 +178,11 @@ impl NodeConfig {
             original_source: OriginalSource::Never,
             bind_pod_address: false,
             join: true,
-            mark: None,
+            response_baggage: true,
+            sockets: SocketSettings::default(),
             crypto: Arc::new(crypto),
             credentials: Box::new(credentials),
+            trust: Trust::default(),
             on_event: Arc::new(|_, _| ()),
             on_credential_fault: Arc::new(|_, _| ()),
         }
@@ -221,6 +229,9 @@ pub struct Node {
     credentials: std_mpsc::Sender<Request>,
     credential_thread: Option<JoinHandle<()>>,
     snapshot: Mutex<Arc<Snapshot>>,
+    trust: Arc<Mutex<Trust>>,
+    /// What the facts of deltas have in common. Locked while `snapshot` is.
+    interner: Mutex<Interner>,
     clock: Clock,
     hbone: Vec<SocketAddr>,
     restarts: Arc<AtomicU64>,
@@ -244,12 +255,15 @@ impl Node {
         let pods: Arc<[PodSockets]> = pods.into();
         let seed = seed(config.crypto.secure_random)?;
         let (requests, credential_requests) = std_mpsc::channel();
+        let (lookups, names_wanted) = names::lookups();
         let mut node = Node {
             workers: Vec::new(),
             threads: Vec::new(),
             credentials: requests.clone(),
             credential_thread: None,
             snapshot: Mutex::new(snapshot.clone()),
+            trust: Arc::new(Mutex::new(config.trust.clone())),
+            interner: Mutex::default(),
             clock,
             hbone,
             restarts: Arc::default(),
@@ -267,16 +281,19 @@ impl Node {
                 keep_source: config.original_source != OriginalSource::Never,
                 bind_pod_address: config.bind_pod_address,
                 join: config.join,
+                response_baggage: config.response_baggage,
             };
             let worker = Worker {
                 number,
                 engine,
                 snapshot: snapshot.clone(),
+                trust: config.trust.clone(),
                 clock,
                 pods: pods.clone(),
-                mark: config.mark,
+                sockets: config.sockets,
                 original_source: config.original_source,
                 requests: requests.clone(),
+                lookups: lookups.clone(),
                 on_event: config.on_event.clone(),
                 restarts: node.restarts.clone(),
                 begun: begun.clone(),
@@ -289,16 +306,19 @@ impl Node {
             node.threads.push(thread);
         }
         drop(begun);
+        drop(lookups);
+        names::start(names_wanted, &node.workers).map_err(NodeError::Worker)?;
         for _ in &node.workers {
             beginnings.recv().unwrap_or(Ok(())).map_err(NodeError::Worker)?;
         }
-        let service = Service {
-            source: config.credentials,
+        let source = Source {
+            source: config.credentials.into(),
             crypto: config.crypto,
             clock,
-            workers: node.workers.clone(),
-            on_fault: config.on_credential_fault,
+            trust: node.trust.clone(),
+            answers: requests,
         };
+        let service = Service::new(source, &seed, node.workers.clone(), config.on_credential_fault);
         let thread = std::thread::Builder::new()
             .name("culvert-ca".to_owned())
             .spawn(move || service.run(&credential_requests))
@@ -335,16 +355,46 @@ impl Node {
         self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Replaces the facts; every worker judges what the change affects before another byte of it moves.
+    /// Replaces the facts; every worker judges what the change affects before another byte of it moves. Costs as much as there
+    /// are facts: a source that knows what changed says so with [`Node::apply_delta`].
     pub fn apply(&self, snapshot: Arc<Snapshot>) -> Applying {
         let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = Arc::new(current.diff_to(&snapshot));
-        *current = snapshot.clone();
+        let changed = current.diff_to(&snapshot);
+        *current = snapshot;
+        self.hand_out(&current, changed)
+    }
+
+    /// Changes the facts by what came and went; otherwise as [`Node::apply`], and costs as much as changes. Deltas are applied in
+    /// the order of the calls, whichever threads make them.
+    pub fn apply_delta(&self, delta: Delta) -> Applying {
+        let mut current = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        let delta = self.interner.lock().unwrap_or_else(PoisonError::into_inner).share(delta);
+        let (snapshot, changed) = current.apply(delta);
+        *current = Arc::new(snapshot);
+        self.hand_out(&current, changed)
+    }
+
+    /// Tells every worker of new facts. The caller holds the lock on them, so that all workers hear of changes in one order.
+    fn hand_out(&self, snapshot: &Arc<Snapshot>, changed: Changed) -> Applying {
+        let changed = Arc::new(changed);
         let (in_force, taken_in) = std_mpsc::channel();
         for worker in &self.workers {
             let (snapshot, changed, in_force) = (snapshot.clone(), changed.clone(), in_force.clone());
             worker.send(Command::Apply { snapshot, changed, in_force });
         }
+        Applying(taken_in)
+    }
+
+    /// Replaces whom the node trusts. Live tunnels are judged by it: those of peers that it does not cover end at once. Credentials
+    /// that were refused before are looked at again.
+    pub fn trust(&self, trust: Trust) -> Applying {
+        let mut current = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = trust.clone();
+        let (in_force, taken_in) = std_mpsc::channel();
+        for worker in &self.workers {
+            worker.send(Command::Trust { trust: trust.clone(), in_force: in_force.clone() });
+        }
+        let _gone = self.credentials.send(Request::Again);
         Applying(taken_in)
     }
 

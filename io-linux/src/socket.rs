@@ -54,6 +54,24 @@ impl Keepalive {
     }
 }
 
+/// How the connections of a node are set up (node.md rows 15 and 16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// The mark of the node's own packets, which the redirect exempts.
+    pub mark: Option<u32>,
+    /// Probing of a silent connection; `None` turns it off.
+    pub keepalive: Option<Keepalive>,
+    /// How long sent bytes may stay unacknowledged; `None` leaves it to the kernel.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for SocketSettings {
+    /// No mark, the usual keepalive, no time-out of unacknowledged bytes.
+    fn default() -> SocketSettings {
+        SocketSettings { mark: None, keepalive: Some(Keepalive::default()), user_timeout: None }
+    }
+}
+
 /// Turns keepalive on.
 ///
 /// # Errors

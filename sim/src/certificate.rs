@@ -10,7 +10,9 @@ mod tests;
 
 use crate::crypto::sign::PrivateKey;
 use crate::cryptography::{Issuer, KeyName, Notary};
-use culvert_core::identity::{Credential, CredentialFault, Issued, SpiffeId, TrustBundle, TrustBundleError};
+use culvert_core::identity::{
+    Credential, CredentialFault, Issued, RevocationLists, Serial, SpiffeId, TrustBundle, TrustBundleError,
+};
 use culvert_core::seed::Seed;
 use culvert_core::time::WallTime;
 use der::{element, sequence, tag};
@@ -26,13 +28,14 @@ pub const KEY_CERT_SIGN: u8 = 0x04;
 /// See [`DIGITAL_SIGNATURE`].
 pub const CRL_SIGN: u8 = 0x02;
 
-/// Object identifiers as encoded: extensions (RFC 5280 section 4.2.1), purposes of keys (section 4.2.1.12), commonName.
+/// Object identifiers as encoded: extensions (RFC 5280 sections 4.2.1 and 5.2.3), purposes of keys (section 4.2.1.12), commonName.
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
 const CLIENT_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+const CRL_NUMBER: &[u8] = &[0x55, 0x1d, 0x14];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// What a certificate shall say. [`Template::svid`] makes a correct one; its fields can be changed to make others.
@@ -177,6 +180,12 @@ impl Authority {
         Credential::new(issued, key, not_before).map(Arc::new)
     }
 
+    /// The lists by which it revokes the certificates of these serial numbers. `None` where its keys are such that it cannot.
+    pub fn revoke(&self, serials: &[Serial]) -> Option<RevocationLists> {
+        let list = self.notary.revoke(&self.issuer, serials)?;
+        RevocationLists::read(&list).ok()
+    }
+
     /// Signs a certificate that says what `template` says, right or wrong, for the owner of `key`.
     pub fn certify(&self, template: &Template, key: &dyn SigningKey) -> CertificateDer<'static> {
         self.notary.certify(&self.issuer, template, key)
@@ -187,20 +196,30 @@ impl Authority {
 #[derive(Clone, Copy, Debug)]
 pub struct Fake;
 
+/// The name of an issuer.
+fn name_of(issuer: &Issuer) -> Vec<u8> {
+    let name = element(tag::UTF8_STRING, &[issuer.name.as_bytes()]);
+    let name = sequence(&[&element(tag::OID, &[COMMON_NAME]), &name]);
+    sequence(&[&element(tag::SET, &[&name])])
+}
+
 impl Notary for Fake {
     fn key(&self, name: &KeyName) -> Arc<dyn SigningKey> {
         Arc::new(PrivateKey::from_seed(&name.seed))
     }
 
     fn certify(&self, issuer: &Issuer, template: &Template, key: &dyn SigningKey) -> CertificateDer<'static> {
-        let name = element(tag::UTF8_STRING, &[issuer.name.as_bytes()]);
-        let name = sequence(&[&element(tag::OID, &[COMMON_NAME]), &name]);
-        let name = sequence(&[&element(tag::SET, &[&name])]);
+        let name = name_of(issuer);
         let signer = PrivateKey::from_seed(&issuer.key.seed);
         let key = key.public_key().unwrap_or_else(|| SubjectPublicKeyInfoDer::from(Vec::new()));
         // A leaf has no subject: who it is for stands in its URI.
         let subject = if key == signer.public().to_der() { name.clone() } else { sequence(&[]) };
         certificate(&signer, &name, &subject, template, &key)
+    }
+
+    fn revoke(&self, issuer: &Issuer, serials: &[Serial]) -> Option<Vec<u8>> {
+        let signer = PrivateKey::from_seed(&issuer.key.seed);
+        Some(revocation_list(&signer, &name_of(issuer), serials))
     }
 }
 
@@ -228,6 +247,28 @@ fn certificate(
     ]);
     let signature = element(tag::BIT_STRING, &[&[0], &issuer.sign(&to_be_signed)]);
     CertificateDer::from(sequence(&[&to_be_signed, &algorithm, &signature]))
+}
+
+/// `CertificateList` of RFC 5280 section 5.1, without an end.
+fn revocation_list(issuer: &PrivateKey, issuer_name: &[u8], serials: &[Serial]) -> Vec<u8> {
+    let algorithm = sequence(&[alg_id::ED25519.as_ref()]);
+    let begin = der::time(WallTime::from_unix_secs(0));
+    let revoked = |serial: &Serial| sequence(&[&element(tag::INTEGER, &[serial.as_bytes()]), &begin]);
+    let revoked: Vec<u8> = serials.iter().flat_map(revoked).collect();
+    let revoked = if revoked.is_empty() { Vec::new() } else { sequence(&[&revoked]) };
+    let number = extension(CRL_NUMBER, false, &element(tag::INTEGER, &[&[1]]));
+    let to_be_signed = sequence(&[
+        &element(tag::INTEGER, &[&[1]]),
+        &algorithm,
+        issuer_name,
+        &begin,
+        &der::time(WallTime::from_unix_secs(u64::MAX)),
+        &revoked,
+        // `[0]`, constructed, as the version of a certificate is.
+        &element(tag::VERSION, &[&sequence(&[&number])]),
+    ]);
+    let signature = element(tag::BIT_STRING, &[&[0], &issuer.sign(&to_be_signed)]);
+    sequence(&[&to_be_signed, &algorithm, &signature])
 }
 
 /// The SEQUENCE of all extensions.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use culvert_core::identity::Serial;
 use culvert_core::seed::Seed;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -31,6 +32,12 @@ pub trait Notary: fmt::Debug + Send + Sync {
     /// A certificate that says what `template` says, right or wrong, for the owner of `key`. Its subject is the issuer if the key
     /// is the issuer's own, and else nobody.
     fn certify(&self, issuer: &Issuer, template: &Template, key: &dyn SigningKey) -> CertificateDer<'static>;
+
+    /// The list, in DER, by which `issuer` revokes the certificates of these serial numbers; `None` where certificates of several
+    /// owners have one number.
+    fn revoke(&self, _issuer: &Issuer, _serials: &[Serial]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// What a key is known by.

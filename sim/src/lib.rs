@@ -15,5 +15,6 @@ pub mod frame;
 pub mod idle;
 pub mod liar;
 pub mod model;
+pub mod month;
 pub mod scenario;
 pub mod world;

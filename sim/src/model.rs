@@ -1,7 +1,7 @@
 //! What facts permit, said as plainly as can be: a second opinion on what engines do. It looks at every fact there is, keeps no
 //! index, and shares no code with what it judges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -139,9 +139,18 @@ fn is_met(wanted: &Match, action: Action, call: Call<'_>) -> bool {
         && !wanted.not_destination_ports.contains(&call.to.port())
 }
 
+/// The addresses that names were ever said to have, true or not.
+pub type Addresses = BTreeMap<Arc<str>, BTreeSet<IpAddr>>;
+
 /// Every way that a connection of a workload, from one address of its to another address, may take; none where it must go
 /// nowhere.
-pub fn ways(facts: &Snapshot, source: &Workload, from: IpAddr, to: SocketAddr) -> Vec<Way> {
+pub fn ways(
+    facts: &Snapshot,
+    names: &Addresses,
+    source: &Workload,
+    from: IpAddr,
+    to: SocketAddr,
+) -> Vec<Way> {
     let ip = to.ip().to_canonical();
     let named = SocketAddr::new(ip, to.port());
     let owns = |workload: &&Arc<Workload>| {
@@ -169,7 +178,7 @@ pub fn ways(facts: &Snapshot, source: &Workload, from: IpAddr, to: SocketAddr) -
     if services.is_empty() {
         return passthrough(named).into_iter().collect();
     }
-    services.iter().flat_map(|service| ways_to_service(facts, service, source, from, named)).collect()
+    services.iter().flat_map(|service| ways_to_service(facts, names, service, source, from, named)).collect()
 }
 
 /// Somebody at a waypoint's or a gateway's address, and the service by which it is found there.
@@ -261,6 +270,7 @@ fn beyond(facts: &Snapshot, endpoint: &Workload, service: &Service) -> Option<Wa
 
 fn ways_to_service(
     facts: &Snapshot,
+    names: &Addresses,
     service: &Service,
     source: &Workload,
     from: IpAddr,
@@ -292,9 +302,10 @@ fn ways_to_service(
             ways.extend(beyond(facts, endpoint, service));
             continue;
         }
-        ways.extend(
-            endpoint.ips.iter().filter_map(|ip| way(endpoint, Some(service), SocketAddr::new(*ip, port))),
-        );
+        // A name says where to dial. Who must be there is what the facts say, as it is of everybody.
+        let by_name = names.get(&endpoint.about.hostname).filter(|_| endpoint.ips.is_empty());
+        let ips = endpoint.ips.iter().chain(by_name.into_iter().flatten());
+        ways.extend(ips.filter_map(|ip| way(endpoint, Some(service), SocketAddr::new(*ip, port))));
     }
     ways
 }

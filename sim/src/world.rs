@@ -11,10 +11,12 @@ mod attacker;
 mod control;
 mod digest;
 mod forgery;
+mod hearing;
 mod host;
 mod kernel;
 mod law;
 mod machine;
+mod names;
 mod network;
 mod node;
 mod outage;
@@ -24,9 +26,11 @@ mod permission;
 mod recording;
 mod renewal;
 mod restart;
+mod rotation;
 mod route;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod upheaval;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,11 +56,13 @@ pub use control::{CatchUp, Delivery};
 pub use culvert_core::mesh::HealthStatus;
 pub(crate) use digest::Digest;
 pub use host::Pod;
+pub use names::Answer;
 pub use network::{Direction, KEEPALIVE};
 pub use node::{Issuing, Joining, NodeId};
 pub use paper::Wrong;
 pub use payload::fill as fill_payload;
 pub use recording::{Outcome, Polling, Recording, Step};
+pub use trust::Roots;
 pub use upheaval::Hostile;
 
 use crate::certificate::Authority;
@@ -94,6 +100,9 @@ pub struct World {
     /// Who ever got a key of which identity.
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
+    names: names::Names,
+    trusts: trust::Trusts,
+    rotations: rotation::Rotations,
     upheavals: upheaval::Upheavals,
     control: control::Control,
     /// Which of the scenarios' vocabulary the world itself has seen.
@@ -135,6 +144,9 @@ impl World {
             authority: authority.expect("the trust domain's name is correct"),
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
+            names: names::Names::default(),
+            trusts: trust::Trusts::default(),
+            rotations: rotation::Rotations::default(),
             upheavals: upheaval::Upheavals::default(),
             replays: cryptography.exact,
             seed,
@@ -148,7 +160,7 @@ impl World {
             apps: Apps::default(),
             attackers: Vec::new(),
             busy: Worklist::default(),
-            control: control::Control::new(seed.child("control").draws(), Arc::new(Snapshot::new())),
+            control: control::Control::new(seed.child("control"), Arc::new(Snapshot::new())),
             shown: BTreeSet::new(),
             finished: false,
             permissions: permission::Permissions::default(),
@@ -209,6 +221,7 @@ impl World {
             keep_source: true,
             bind_pod_address: false,
             join: true,
+            response_baggage: true,
         }
     }
 

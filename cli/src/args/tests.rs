@@ -150,3 +150,36 @@ fn what_follows_sim_is_passed_on_as_it_is() {
     let Command::Sim(sim) = command("culvert sim --help") else { panic!("not sim") };
     assert_eq!(sim.arguments, ["--help"]);
 }
+
+#[test]
+fn a_node_with_a_control_plane() {
+    let settings = node(
+        "culvert node --xds https://istiod:15012 --xds-root-ca root.pem --xds-token token --xds-header X-A=b=c \
+         --xds-hostname istiod.svc --state s --cluster-id east --node-name k1 --pod-name p \
+         --pod-namespace ns --instance-ip 10.0.0.9 --workload shop/a/b --ca ca",
+    );
+    let FactSource::ControlPlane(discovery) = settings.facts else { panic!("a file") };
+    assert_eq!(discovery.channel.url, "https://istiod:15012");
+    assert_eq!(discovery.channel.roots, culvert_channel::Roots::File("root.pem".into()));
+    assert_eq!(discovery.channel.headers, [("X-A".to_owned(), "b=c".to_owned())]);
+    assert_eq!(discovery.channel.alternative_hostname.as_deref(), Some("istiod.svc"));
+    assert_eq!(discovery.channel.cluster_id.as_deref(), Some("east"));
+    assert!(discovery.state.is_some() && discovery.channel.token.is_some());
+    let identity = &discovery.identity;
+    assert_eq!(
+        (identity.pod.as_str(), identity.namespace.as_str(), identity.node.as_str()),
+        ("p", "ns", "k1")
+    );
+    assert_eq!(identity.address, Some("10.0.0.9".parse().unwrap()));
+}
+
+#[test]
+fn a_node_has_one_source_of_facts() {
+    for line in [
+        "culvert node --workload shop/a/b --ca ca",
+        "culvert node --mesh m.yaml --xds https://istiod --workload shop/a/b --ca ca",
+        "culvert node --xds-token t --workload shop/a/b --ca ca",
+    ] {
+        failure(line);
+    }
+}

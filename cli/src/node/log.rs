@@ -63,6 +63,13 @@ fn describe(event: &Event) -> Option<Value> {
         Event::HeadersIgnored { peer, count } => {
             json!({"event": "headers ignored", "peer": peer.to_string(), "count": count})
         }
+        Event::EndpointEjected { service, endpoint, lasts } => json!({
+            "event": "endpoint ejected", "service": service.to_string(), "endpoint": endpoint.to_string(),
+            "lasts": format!("{}s", lasts.as_secs()),
+        }),
+        Event::EndpointReturned { service, endpoint } => json!({
+            "event": "endpoint returned", "service": service.to_string(), "endpoint": endpoint.to_string(),
+        }),
         Event::Misuse(what) => json!({"event": "driver misuse", "what": what}),
         Event::WorkerRestarted { why, restarts } => {
             json!({"event": "worker restarted", "error": why, "restarts": restarts})

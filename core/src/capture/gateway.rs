@@ -4,11 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::endpoint::{self, Candidate};
+use super::endpoint;
 use super::{Captured, Local, Need, RouteFault};
+use crate::balance::{self, Choice, Seen};
 use crate::identity::SpiffeId;
 use crate::mesh::{
-    DEFAULT_HBONE_PORT, Destination, GatewayAddress, HealthPolicy, HealthStatus, Service, Snapshot, Workload,
+    DEFAULT_HBONE_PORT, Destination, GatewayAddress, HealthPolicy, Service, Snapshot, Workload,
 };
 
 /// What stands at a gateway's address.
@@ -79,7 +80,8 @@ pub(super) struct Chosen<'a> {
 /// Nothing stands there, or nothing that is ready.
 pub(super) fn choose<'a>(
     snapshot: &'a Snapshot,
-    source: &Workload,
+    source: &'a Workload,
+    seen: &'a Seen<'a>,
     gateway: &GatewayAddress,
     namespace: &str,
     draw: u64,
@@ -89,7 +91,7 @@ pub(super) fn choose<'a>(
     match standing(snapshot, gateway, namespace) {
         Some(Standing::Workload(workload)) => Ok(Chosen { workload, service: None, port }),
         Some(Standing::Service(service)) => {
-            let workload = choose_endpoint(snapshot, source, service, draw).ok_or(fault)?;
+            let workload = choose_endpoint(snapshot, source, seen, service, draw).ok_or(fault)?;
             Ok(Chosen { workload, service: Some(service), port })
         }
         None => Err(fault),
@@ -99,23 +101,19 @@ pub(super) fn choose<'a>(
 /// Chooses among the endpoints of a gateway's service. Its ports say nothing: the gateway's address names the port.
 fn choose_endpoint<'a>(
     snapshot: &'a Snapshot,
-    source: &Workload,
-    service: &Service,
+    source: &'a Workload,
+    seen: &'a Seen<'a>,
+    service: &'a Service,
     draw: u64,
 ) -> Option<&'a Arc<Workload>> {
     let balancer = service.load_balancer.as_ref();
     let any_health = balancer.is_some_and(|balancer| balancer.health_policy == HealthPolicy::AllowAll);
-    let is_ready = |workload: &&Arc<Workload>| {
-        let reachable = !workload.ips.is_empty()
-            || !workload.about.hostname.is_empty()
-            || workload.network_gateway.is_some();
-        reachable && (any_health || workload.status == HealthStatus::Healthy)
-    };
-    let ready = snapshot.endpoints(&service.key).filter(is_ready);
-    let mut candidates: Vec<Candidate<'_>> =
-        ready.map(|workload| Candidate::of_gateway(balancer, source, workload)).collect();
-    endpoint::retain_preferred(&mut candidates, balancer);
-    endpoint::by_weight(&candidates, draw).map(|candidate| candidate.workload)
+    let endpoints = snapshot.endpoint_index(&service.key)?;
+    let choice = Choice { snapshot, service, endpoints, source, seen, draw };
+    balance::choose(&choice, |class| {
+        let reachable = class.v4 || class.v6 || class.named || class.gateway;
+        reachable && (any_health || class.healthy)
+    })
 }
 
 /// Why the address of a gateway is not known.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::gateway::{self, Chosen, Unknown};
 use super::{Authority, Local, RouteFault, canonical, endpoint};
+use crate::balance::{self, Seen};
 use crate::identity::SpiffeId;
 use crate::mesh::{
     GatewayAddress, Mode, NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload,
@@ -101,11 +102,22 @@ pub struct LocalTo {
 
 /// Decides where a connection goes. `draw` is a number from all 64-bit numbers, each as likely as another.
 pub fn outbound(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, draw: u64) -> Decision {
+    outbound_seeing(snapshot, local, captured, &Seen::default(), draw)
+}
+
+/// As [`outbound`], with what was seen of the endpoints among which is chosen.
+pub fn outbound_seeing(
+    snapshot: &Snapshot,
+    local: &Local,
+    captured: &Captured<'_>,
+    seen: &Seen<'_>,
+    draw: u64,
+) -> Decision {
     let original = canonical(captured.original);
     if let Err(fault) = guard(local, captured.source, original) {
         return Decision::Refuse(fault);
     }
-    let asked = Asked { snapshot, local, captured, original, draw };
+    let asked = Asked { snapshot, local, captured, seen, original, draw };
     let address = NetworkAddress::new(local.network.clone(), original.ip());
     if let Some(destination) = snapshot.workload_at(&address) {
         return asked.workload(destination);
@@ -143,6 +155,7 @@ struct Asked<'a> {
     snapshot: &'a Snapshot,
     local: &'a Local,
     captured: &'a Captured<'a>,
+    seen: &'a Seen<'a>,
     /// What the client asked for, in canonical form.
     original: SocketAddr,
     draw: u64,
@@ -172,9 +185,8 @@ impl<'a> Asked<'a> {
         if service.load_balancer.as_ref().is_some_and(|balancer| balancer.mode == Mode::Passthrough) {
             return passthrough(self.local, self.original);
         }
-        let Asked { snapshot, local, captured, original, draw } = *self;
-        let chosen = match endpoint::choose(snapshot, local, captured.source, service, original.port(), draw)
-        {
+        let Asked { snapshot, local, captured, seen, original, draw } = *self;
+        let chosen = match endpoint::choose(snapshot, local, captured, service, original.port(), seen, draw) {
             Ok(chosen) => chosen,
             Err(fault) => return Decision::Refuse(fault),
         };
@@ -216,7 +228,7 @@ impl<'a> Asked<'a> {
             return service.waypoint.as_ref();
         }
         let total = weighted.iter().map(|entry| u64::from(entry.weight)).fold(0, u64::saturating_add);
-        let mut at = endpoint::scaled(independent(self.draw), total);
+        let mut at = balance::scaled(independent(self.draw), total);
         for entry in weighted {
             let weight = u64::from(entry.weight);
             if at < weight {
@@ -234,9 +246,10 @@ impl<'a> Asked<'a> {
         namespace: &str,
         service: Option<&Arc<Service>>,
     ) -> Decision {
-        let Asked { snapshot, local, captured, original, draw } = *self;
+        let Asked { snapshot, local, captured, seen, original, draw } = *self;
         let fault = RouteFault::NoWaypoint;
-        let chosen = match gateway::choose(snapshot, captured.source, waypoint, namespace, draw, fault) {
+        let chosen = match gateway::choose(snapshot, captured.source, seen, waypoint, namespace, draw, fault)
+        {
             Ok(chosen) => chosen,
             Err(fault) => return Decision::Refuse(fault),
         };
@@ -257,7 +270,7 @@ impl<'a> Asked<'a> {
         service: Option<&Arc<Service>>,
         expected: Vec<SpiffeId>,
     ) -> Decision {
-        let Asked { snapshot, captured, original, draw, .. } = *self;
+        let Asked { snapshot, captured, seen, original, draw, .. } = *self;
         let Some(service) = service else { return Decision::Refuse(RouteFault::NotByService) };
         let Some(address) = there.network_gateway.as_deref() else {
             return Decision::Refuse(RouteFault::NoGateway);
@@ -270,7 +283,7 @@ impl<'a> Asked<'a> {
             return Decision::Refuse(RouteFault::NoAddress);
         };
         let (namespace, fault) = (there.namespace(), RouteFault::NoGateway);
-        match gateway::choose(snapshot, captured.source, address, namespace, independent(draw), fault) {
+        match gateway::choose(snapshot, captured.source, seen, address, namespace, independent(draw), fault) {
             Ok(chosen) => self.tunnel(&chosen, address, authority, Some(service), Some(expected)),
             Err(fault) => Decision::Refuse(fault),
         }

@@ -3,10 +3,12 @@
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fault::IoFault;
 use crate::hbone::connect::Authority;
-use crate::identity::{Credential, IdentityFault, SpiffeId};
+use crate::identity::rotation::Demand;
+use crate::identity::{Credential, IdentityFault, SpiffeId, Trust};
 use crate::mesh::{Changed, Snapshot};
 use crate::slots::{Key, key};
 use crate::telemetry::Event;
@@ -156,6 +158,15 @@ pub enum Input {
         /// The credential, or why there is none.
         outcome: Result<Arc<Credential>, IdentityFault>,
     },
+    /// Whom to trust from here on, in place of whom was trusted before; live tunnels are judged by it at once.
+    Trust(Trust),
+    /// The answer to [`Output::Resolve`]. It may come late or never: nobody waits longer than `wait_for_facts`.
+    Resolved {
+        /// The name.
+        host: Arc<str>,
+        /// Its addresses and for how long they may be used, or why there are none.
+        outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
+    },
     /// New facts; they replace the old ones as a whole.
     Apply {
         /// The facts.
@@ -170,6 +181,17 @@ pub enum Input {
     },
     /// Time has passed: a deadline of `next_deadline` was reached.
     Tick,
+}
+
+/// Why a name has no addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ResolveFault {
+    /// There is no such name, or it has no address (NXDOMAIN, NODATA).
+    #[error("there is no such name")]
+    NoSuchName,
+    /// Nobody could say.
+    #[error("the name could not be looked up")]
+    Unavailable,
 }
 
 /// What to do: the engine tells the driver.
@@ -220,8 +242,21 @@ pub enum Output {
         /// The address and port of the pod that this means: what would be dialled if the application were not here.
         address: SocketAddr,
     },
-    /// Fetch a credential; answered by [`Input::Credential`].
-    NeedCredential(SpiffeId),
+    /// Fetch a credential; answered by [`Input::Credential`], and again with every newer one. Asked again where it became
+    /// more urgent.
+    NeedCredential {
+        /// Whose.
+        id: SpiffeId,
+        /// Whether a connection waits for it, or may soon.
+        demand: Demand,
+    },
+    /// The last workload of this identity is gone: its keys are dropped (node.md row 80).
+    DropCredential(SpiffeId),
+    /// Look a name up; answered by [`Input::Resolved`].
+    Resolve {
+        /// The name.
+        host: Arc<str>,
+    },
     /// Send FIN: every byte before it was written (or moved).
     Finish {
         /// The socket.

@@ -1,24 +1,27 @@
 //! Credentials by identity: asked for, never assumed, kept for the workloads of this process only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
 use super::boundary::Output;
+use crate::identity::rotation::Demand;
 use crate::identity::{Credential, IdentityFault, SpiffeId};
 use crate::lies::Lies;
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::tls::TlsIdentity;
 
 #[derive(Debug)]
 enum Entry {
-    Asked,
+    Asked(Demand),
     Ready(Arc<TlsIdentity>),
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Credentials {
     entries: BTreeMap<SpiffeId, Entry>,
+    /// Those that are over, and asked for again since.
+    urged: BTreeSet<SpiffeId>,
 }
 
 impl Credentials {
@@ -29,16 +32,59 @@ impl Credentials {
 }
 
 impl<L: Lies> Engine<L> {
-    /// The TLS configuration of an identity; asks for its credential where there is none.
+    /// The TLS configuration of an identity, for a connection that waits; asks for its credential where there is none.
     pub(super) fn credential(&mut self, id: &SpiffeId) -> Option<Arc<TlsIdentity>> {
-        match self.credentials.entries.get(id) {
-            Some(Entry::Ready(identity)) => return Some(identity.clone()),
-            Some(Entry::Asked) => return None,
-            None => {}
+        self.credential_for(id, Demand::RealTime)
+    }
+
+    /// Who waits for a credential that is over would wait for its renewal, however late that is: it is asked for again.
+    fn urge(&mut self, id: &SpiffeId, not_after: WallTime, demand: Demand) {
+        if not_after < self.latest.wall && self.credentials.urged.insert(id.clone()) {
+            self.outputs.push_back(Output::NeedCredential { id: id.clone(), demand });
         }
-        self.credentials.entries.insert(id.clone(), Entry::Asked);
-        self.outputs.push_back(Output::NeedCredential(id.clone()));
+    }
+
+    /// The same for whoever wants it so much.
+    pub(super) fn credential_for(&mut self, id: &SpiffeId, demand: Demand) -> Option<Arc<TlsIdentity>> {
+        match self.credentials.entries.get(id) {
+            Some(Entry::Ready(identity)) => {
+                let identity = identity.clone();
+                self.urge(id, identity.credential().not_after(), demand);
+                return Some(identity);
+            }
+            Some(Entry::Asked(asked)) if *asked >= demand => return None,
+            Some(Entry::Asked(_)) | None => {}
+        }
+        self.credentials.entries.insert(id.clone(), Entry::Asked(demand));
+        self.outputs.push_back(Output::NeedCredential { id: id.clone(), demand });
         None
+    }
+
+    /// Makes the credentials at hand ready once more, for whom is trusted now. One that cannot be stays as it was: it verified peers
+    /// before, and does so as it did.
+    pub(super) fn ready_credentials(&mut self) {
+        for entry in self.credentials.entries.values_mut() {
+            if let Entry::Ready(identity) = entry
+                && let Ok(anew) = self.tls.for_credential(identity.credential())
+            {
+                *identity = anew;
+            }
+        }
+    }
+
+    /// The credential of this identity, if it is at hand.
+    pub(super) fn held_credential(&self, id: &SpiffeId) -> Option<&Arc<Credential>> {
+        match self.credentials.entries.get(id)? {
+            Entry::Ready(identity) => Some(identity.credential()),
+            Entry::Asked(_) => None,
+        }
+    }
+
+    fn drop_credential(&mut self, id: &SpiffeId) {
+        self.credentials.urged.remove(id);
+        if self.credentials.entries.remove(id).is_some() {
+            self.outputs.push_back(Output::DropCredential(id.clone()));
+        }
     }
 
     pub(super) fn credential_arrived(
@@ -49,7 +95,14 @@ impl<L: Lies> Engine<L> {
     ) {
         if !self.serves_identity(&id) {
             // Should its workload come back, it is asked for again.
-            self.credentials.entries.remove(&id);
+            self.drop_credential(&id);
+            return;
+        }
+        self.credentials.urged.remove(&id);
+        if let (Some(Entry::Ready(ready)), Ok(credential)) = (self.credentials.entries.get(&id), &outcome)
+            && Arc::ptr_eq(ready.credential(), credential)
+        {
+            // It was sent again, lest it had been refused.
             return;
         }
         let identity = outcome.and_then(|credential| {
@@ -86,7 +139,7 @@ impl<L: Lies> Engine<L> {
                 let own = own.credential();
                 own.not_before() <= now.wall && now.wall <= own.not_after()
             }
-            Some(Entry::Asked) | None => false,
+            Some(Entry::Asked(_)) | None => false,
         };
         match self.tls.vouch(credential, now.wall) {
             Err(IdentityFault::NotYetValid { .. }) if !has_valid => {
@@ -101,7 +154,7 @@ impl<L: Lies> Engine<L> {
         let gone: Vec<SpiffeId> =
             self.credentials.entries.keys().filter(|id| !self.serves_identity(id)).cloned().collect();
         for id in gone {
-            self.credentials.entries.remove(&id);
+            self.drop_credential(&id);
         }
     }
 }

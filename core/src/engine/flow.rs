@@ -142,11 +142,15 @@ pub(super) struct Flow {
     pub(super) held: Option<Time>,
     /// When CONNECT, or the dial of the far end, was sent.
     pub(super) asked: Time,
-    /// CONNECT was tried once already.
+    /// It had a second try already.
     pub(super) retried: bool,
     pub(super) joined: bool,
     /// The driver cannot join, or must not.
     pub(super) never_join: bool,
+    /// The workload that an outbound decision leads to: it counts as busy with this flow.
+    pub(super) endpoint: Option<Uid>,
+    /// An endpoint that was tried and is not to be tried again, if there is another.
+    pub(super) avoid: Option<Uid>,
     /// What is reported of it.
     pub(super) connection: Arc<Connection>,
     pub(super) opened: Time,

@@ -150,7 +150,11 @@ impl<L: Lies> Engine<L> {
 
     /// The application answered: so does CONNECT (node.md row 36).
     pub(super) fn accept_stream(&mut self, tunnel: TunnelId, stream: StreamId, id: FlowId) {
-        let workload = self.flows.get(id).and_then(|f| f.connection.destination_workload.clone());
+        let workload = self
+            .flows
+            .get(id)
+            .filter(|_| self.config.response_baggage)
+            .and_then(|f| f.connection.destination_workload.clone());
         let response =
             ConnectResponse { status: 200, baggage: workload.map(|workload| baggage_of(&workload)) };
         if let Some(entry) = self.tunnels.get_mut(tunnel) {

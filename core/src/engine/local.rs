@@ -10,8 +10,9 @@ use super::sockets::User;
 use super::timers::Timer;
 use crate::fault::Fault;
 use crate::identity::SpiffeId;
+use crate::identity::rotation::Demand;
 use crate::lies::Lies;
-use crate::mesh::{Changed, Snapshot, Uid, Workload};
+use crate::mesh::{Changed, Snapshot, TunnelProtocol, Uid, Workload};
 use crate::telemetry::{Event, Reason};
 use crate::time::{Now, Time};
 
@@ -68,7 +69,7 @@ impl<L: Lies> Engine<L> {
         let mut moved = false;
         for pod in self.pods.values_mut() {
             let w = &pod.workload;
-            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).first();
+            let found = self.snapshot.instances(&w.namespace, &w.name, &w.service_account).next();
             let found = found.map(|workload| &workload.uid);
             if pod.uid.as_ref() != found {
                 pod.uid = found.cloned();
@@ -99,9 +100,10 @@ impl<L: Lies> Engine<L> {
         })
     }
 
-    /// Credentials of local workloads are fetched before the first connection needs them (node.md row 80).
+    /// Credentials of local workloads that take tunnels are fetched before the first connection needs them (node.md row 80).
     fn prefetch_credentials(&mut self) {
-        let identity = |uid: &Uid| Some(self.snapshot.workload(uid.as_str())?.identity());
+        let tunnelled = |workload: &&Arc<Workload>| workload.protocol == TunnelProtocol::Hbone;
+        let identity = |uid: &Uid| Some(self.snapshot.workload(uid.as_str()).filter(tunnelled)?.identity());
         let wanted: BTreeSet<SpiffeId> = self
             .pod_of_uid
             .keys()
@@ -110,7 +112,7 @@ impl<L: Lies> Engine<L> {
             .cloned()
             .collect();
         for id in wanted {
-            self.credential(&id);
+            self.credential_for(&id, Demand::WarmUp);
         }
     }
 
@@ -124,6 +126,7 @@ impl<L: Lies> Engine<L> {
         self.prefetch_credentials();
         self.mark_stale(changed);
         if !changed.removed.is_empty() {
+            changed.removed.iter().for_each(|gone| self.observed.forget(gone));
             self.close_tunnels_to(now, &changed.removed);
         }
         self.facts_changed(now);

@@ -11,7 +11,7 @@ use super::judge::decided_by;
 use super::sockets::{SocketEntry, User};
 use super::timers::Timer;
 use super::tunnels::{OuterWay, PoolKey, Waiter};
-use crate::capture::{self, Captured, Decision, LocalTo, Need, RouteFault, TunnelTo};
+use crate::capture::{Decision, LocalTo, Need, RouteFault, TunnelTo};
 use crate::fault::{Fault, LimitName, Stage};
 use crate::hbone::connect::Authority;
 use crate::hbone::pool::Acquired;
@@ -92,6 +92,8 @@ impl<L: Lies> Engine<L> {
             retried: false,
             joined: false,
             never_join: false,
+            endpoint: None,
+            avoid: None,
             connection: Arc::new(connection),
             opened: now.time,
             active: now.time,
@@ -120,8 +122,7 @@ impl<L: Lies> Engine<L> {
 
     fn decide(&mut self, now: Now, id: FlowId) {
         let Some(flow) = self.flows.get(id) else { return };
-        let (pod, peer, draw) = (flow.pod, flow.origin.peer, flow.draw);
-        let original = flow.connection.destination;
+        let pod = flow.pod;
         let Some(source) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
         if let Some(flow) = self.flows.get_mut(id) {
             let connection = flow.connection_mut();
@@ -129,20 +130,31 @@ impl<L: Lies> Engine<L> {
             connection.source_workload = Some(source.clone());
         }
         self.no_longer_judged(id);
-        let captured = Captured { source: &source, peer, original, resolved: None };
-        let decision = capture::outbound(&self.snapshot, &self.local, &captured, draw);
+        if let Some(decision) = self.decision_for(now, id, &source) {
+            self.follow(now, id, pod, &source, decision);
+        }
+    }
+
+    /// Goes where it was decided.
+    pub(super) fn follow(
+        &mut self,
+        now: Now,
+        id: FlowId,
+        pod: PodId,
+        source: &Arc<Workload>,
+        decision: Decision,
+    ) {
+        self.count_endpoint(id, &decision);
         match decision {
-            // Names are not resolved here yet: what has no address cannot be reached.
-            Decision::Wait(Need::Resolve { .. }) => {
-                self.fail(now, id, Reason::Failed(Fault::Route(RouteFault::NoAddress)));
-            }
+            // The deadline of the wait was set when the connection came, or was begun anew.
+            Decision::Wait(Need::Resolve { .. }) => self.wait(id, Waiting::Facts),
             Decision::Refuse(fault) => self.fail(now, id, Reason::Failed(Fault::Route(fault))),
             Decision::Passthrough { target } => {
                 self.learn(id, |c| {
                     c.path = Path::Plaintext;
                     c.target = Some(target);
                 });
-                self.connect_far(now, id, pod, target, self.own_source(&source));
+                self.connect_far(now, id, pod, target, self.own_source(source));
             }
             Decision::Plaintext { target, destination, service } => {
                 self.learn(id, |c| {
@@ -151,15 +163,15 @@ impl<L: Lies> Engine<L> {
                     c.destination_workload = Some(destination);
                     c.service = service;
                 });
-                self.connect_far(now, id, pod, target, self.own_source(&source));
+                self.connect_far(now, id, pod, target, self.own_source(source));
             }
             Decision::Tunnel(to) => {
                 planted!(PlaintextFallback => if let Authority::Ip(target) = to.authority {
-                    return self.connect_far(now, id, pod, target, self.own_source(&source));
+                    return self.connect_far(now, id, pod, target, self.own_source(source));
                 });
-                self.want_tunnel(now, id, &source, *to);
+                self.want_tunnel(now, id, source, *to);
             }
-            Decision::Local(to) => self.want_local(now, id, &source, &to),
+            Decision::Local(to) => self.want_local(now, id, source, &to),
         }
     }
 
@@ -396,7 +408,11 @@ impl<L: Lies> Engine<L> {
             Phase::Dialling | Phase::Relaying if flow.held.is_some_and(|until| until <= now.time) => {
                 return self.hold_expired(now, id);
             }
-            Phase::Dialling => Fault::Timeout(Stage::TcpConnect),
+            Phase::Dialling => {
+                let fault = Fault::Timeout(Stage::TcpConnect);
+                self.endpoint_failed(now, &[id], &fault);
+                fault
+            }
             Phase::Relaying => return self.relay_timer(now, id),
         };
         self.fail(now, id, Reason::Failed(fault));

@@ -168,7 +168,9 @@ impl<L: Lies> Engine<L> {
         self.drop_queue(id, side);
         let Some(flow) = self.flows.get(id) else { return };
         let reason = match (&flow.phase, fault) {
-            (Phase::Dialling, _) if side == Side::Far => Reason::Failed(Fault::Io(fault)),
+            (Phase::Dialling, _) if side == Side::Far => {
+                return self.attempt_failed(now, &[id], &Fault::Io(fault));
+            }
             (_, IoFault::Reset) => Self::reset_by(side),
             (_, fault) => Reason::Failed(Fault::Io(fault)),
         };
@@ -244,6 +246,7 @@ impl<L: Lies> Engine<L> {
             End::None | End::Socket(_) | End::Stream(..) => {}
         }
         self.report(Event::Opened(connection));
+        self.endpoint_reached(id);
         planted!(EarlyFinLost => {
             self.mark_dirty(id, Side::Near);
             self.mark_dirty(id, Side::Far);
@@ -403,6 +406,7 @@ impl<L: Lies> Engine<L> {
         self.no_longer_judged(id);
         let Some(flow) = self.flows.remove(id) else { return };
         let early: usize = flow.early.iter().map(bytes::Bytes::len).sum();
+        self.uncount_endpoint(flow.endpoint.clone());
         planted!(EarlyMemoryKept, early = early / 2);
         self.held_bytes = self.held_bytes.saturating_sub(early);
         if matches!(flow.phase, Phase::Pooled(_)) {

@@ -31,6 +31,8 @@ pub struct Config {
     pub bind_pod_address: bool,
     /// Whether two plain sockets are relayed in the kernel where the driver can.
     pub join: bool,
+    /// Whether the answer to a CONNECT says what the workload is, in a `baggage` header (node.md row 36).
+    pub response_baggage: bool,
 }
 
 impl Config {
@@ -46,6 +48,7 @@ impl Config {
             keep_source: false,
             bind_pod_address: false,
             join: false,
+            response_baggage: true,
         }
     }
 }

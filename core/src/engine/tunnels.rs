@@ -111,6 +111,10 @@ pub(super) struct TunnelEntry<L: Lies> {
     pub(super) key: Option<PoolKey>,
     pub(super) phase: TunnelPhase,
     pub(super) peer: Option<PeerIdentity>,
+    /// When the peer was authenticated.
+    pub(super) authenticated: WallTime,
+    /// How often whom we trust had changed when its handshake began.
+    pub(super) trusted: u64,
     /// Our own identity on it.
     pub(super) own: Option<SpiffeId>,
     pub(super) streams: BTreeMap<StreamId, StreamUser>,
@@ -260,6 +264,8 @@ impl<L: Lies> Engine<L> {
             key,
             phase,
             peer: None,
+            authenticated: now.wall,
+            trusted: self.trusted.changes(),
             streams: BTreeMap::new(),
             opened: now.time,
             idle_since: now.time,
@@ -324,6 +330,7 @@ impl<L: Lies> Engine<L> {
         };
         if let Some(entry) = self.tunnels.get_mut(id) {
             entry.own = Some(workload.identity().clone());
+            entry.trusted = self.trusted.changes();
             entry.tunnel.start(&identity);
             entry.phase = TunnelPhase::Handshaking;
             self.mark_carrier(id);
@@ -417,6 +424,9 @@ impl<L: Lies> Engine<L> {
         planted!(WrongPeerTaken => if let Some(key) = self.tunnels.get_mut(id).and_then(|t| t.key.as_mut()) {
             key.expected.push(peer.id.clone());
         });
+        if let Err(fault) = self.still_trusted(now, id) {
+            return self.lose_tunnel(now, id, Fault::Identity(fault));
+        }
         let Some(entry) = self.tunnels.get_mut(id) else { return };
         if let Some(key) = &entry.key
             && !entry.tunnel.lies().believes(&peer.id, &key.expected)
@@ -426,9 +436,11 @@ impl<L: Lies> Engine<L> {
             return self.lose_tunnel(now, id, fault);
         }
         entry.peer = Some(peer);
+        entry.authenticated = now.wall;
         entry.phase = TunnelPhase::Preface;
         entry.tunnel.authorise();
         self.timers.set(Timer::Tunnel(id), now.time.after(self.config.limits.http2_preface));
+        self.index_certificates(id);
     }
 
     /// What carries a tunnel broke.
@@ -472,17 +484,38 @@ impl<L: Lies> Engine<L> {
                 }
             }
         }
+        let flows: Vec<FlowId> = told
+            .iter()
+            .filter_map(|waiter| match waiter {
+                Waiter::Flow(flow) => Some(*flow),
+                Waiter::Tunnel(_) => None,
+            })
+            .collect();
+        self.attempt_failed(now, &flows, &fault);
         for waiter in told {
-            if let Waiter::Flow(flow) = waiter
-                && let Some(flow) = self.flows.get_mut(flow)
-            {
-                flow.phase = Phase::Opening;
+            if let Waiter::Tunnel(tunnel) = waiter {
+                self.lose_tunnel(now, tunnel, fault.clone());
             }
-            self.disappoint(now, waiter, &fault);
         }
         if let Some(key) = key {
             self.dial_tunnels(now, &key);
         }
+    }
+
+    /// A tunnel whose peer is not to be talked to any more ends at once, and nothing more of it is sent or delivered.
+    pub(super) fn sever_tunnel(&mut self, now: Now, id: TunnelId, fault: &IdentityFault) {
+        let Some(entry) = self.tunnels.get(id) else { return };
+        for user in entry.streams.values().copied().collect::<Vec<_>>() {
+            match user {
+                StreamUser::Flow(flow, _) => {
+                    self.fail(now, flow, Reason::Failed(Fault::Identity(fault.clone())));
+                }
+                StreamUser::Tunnel(rider) => self.sever_tunnel(now, rider, fault),
+            }
+        }
+        self.lose_tunnel(now, id, Fault::Identity(fault.clone()));
+        planted!(RevokedDrains => return);
+        self.remove_tunnel(id, CloseMode::Abort);
     }
 
     /// A stream loses its tunnel. Where its peer has ended it, bytes and FIN are delivered first (node.md B6).
@@ -548,6 +581,7 @@ impl<L: Lies> Engine<L> {
 
     fn remove_tunnel(&mut self, id: TunnelId, mode: CloseMode) {
         self.timers.clear(Timer::Tunnel(id));
+        self.forget_certificates(id);
         if let Some(entry) = self.tunnels.remove(id) {
             self.accepted -= usize::from(entry.key.is_none());
             self.held_bytes = self.held_bytes.saturating_sub(entry.held);

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
+use rustls::pki_types::CertificateDer;
 
 use super::mux::{Mux, MuxConfig, MuxEvent};
 use crate::engine::boundary::Slices;
@@ -115,6 +116,11 @@ impl<L: Lies> Tunnel<L> {
     /// The peer is the one expected: HTTP/2 may begin.
     pub fn authorise(&mut self) {
         self.authorised = true;
+    }
+
+    /// The chain that the peer showed, leaf first; empty before it is authenticated.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.session.as_ref().map(Session::peer_chain).unwrap_or_default()
     }
 
     /// The end of our own certificate's validity.

@@ -1,14 +1,16 @@
 //! What a workload of this node presents: its certificate chain, its key, and whom it trusts.
 
-use super::{IdentityFault, Leaf, SpiffeId, TrustBundle};
+use super::svid::SvidVerifier;
+use super::{IdentityFault, Leaf, SpiffeId, Trust, TrustBundle};
 use crate::time::WallTime;
 use rustls::InconsistentKeys;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::{CertifiedKey, SigningKey};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a certificate authority issued, before it is joined with its key.
 #[derive(Clone, Debug)]
@@ -162,6 +164,36 @@ impl Credential {
         self.leaf.not_after
     }
 
+    /// Whether a peer that trusts whom this credential trusts takes it, by the bundle of `trust` where it has one, and by what that
+    /// knows of revocations. What is wrong beside its begin is found though it has not begun: clocks differ.
+    ///
+    /// # Errors
+    /// What such a peer finds wrong with it.
+    pub fn check(
+        &self,
+        trust: &Trust,
+        provider: &CryptoProvider,
+        wall: WallTime,
+    ) -> Result<(), IdentityFault> {
+        let bundle = trust.bundle.as_ref().unwrap_or(&self.issued.bundle).clone();
+        let algorithms = provider.signature_verification_algorithms;
+        let verifier = SvidVerifier::new(self.id().trust_domain(), bundle, algorithms)
+            .with_revoked(trust.revoked.clone());
+        let Some((leaf, intermediates)) = self.certified.cert.split_first() else {
+            return Err(IdentityFault::NoCertificate);
+        };
+        let mut at = wall;
+        // Once for each certificate that begins later than those before, and once more.
+        for _ in 0..=self.certified.cert.len() {
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(at.as_unix_secs()));
+            match verifier.verify_server(leaf, intermediates, now) {
+                Err(IdentityFault::NotYetValid { not_before, .. }) if not_before > at => at = not_before,
+                outcome => return outcome.map(|_leaf| ()),
+            }
+        }
+        Ok(())
+    }
+
     /// A credential that skips all checks but the reading of a leaf, to present what peers must refuse.
     #[cfg(test)]
     pub(crate) fn unchecked(issued: Issued, key: Arc<dyn SigningKey>, leaf: Leaf) -> Credential {
@@ -256,6 +288,25 @@ mod tests {
         early.params.not_before = rcgen::date_time_ymd(2090, 1, 1);
         assert_eq!(with(early), None);
         assert_eq!(with(Template::svid(&[ID, ID])), Some(CredentialFault::Leaf(IdentityFault::ManyUris(2))));
+    }
+
+    #[test]
+    fn what_no_peer_would_take_is_found_before_it_is_used() {
+        let ca = Ca::new("mesh");
+        let check = |issued: Issued, key, trust: &Trust| {
+            Credential::from_der(issued, key, &provider(), WALL).unwrap().check(trust, &provider(), WALL)
+        };
+        let (own, key) = issued(&ca, Template::svid(&[ID]));
+        assert_eq!(check(own, key, &Trust::default()), Ok(()));
+        let (mut unchained, key) = issued(&ca.below("between", |_| ()), Template::svid(&[ID]));
+        unchained.bundle = ca.bundle("cluster.local");
+        assert_eq!(check(unchained.clone(), key, &Trust::default()), Err(IdentityFault::UnknownIssuer));
+        let mut early = Template::svid(&[ID]);
+        early.params.not_before = rcgen::date_time_ymd(2090, 1, 1);
+        let (early, key) = issued(&ca, early);
+        let other = Trust { bundle: Some(Ca::new("other").bundle("cluster.local")), ..Trust::default() };
+        assert_eq!(check(early.clone(), key.clone_key(), &Trust::default()), Ok(()));
+        assert_eq!(check(early, key, &other), Err(IdentityFault::UnknownIssuer), "its begin hides nothing");
     }
 
     #[test]

@@ -78,6 +78,9 @@ pub enum IdentityFault {
     /// A signature, of the chain or of the handshake, does not verify.
     #[error("a signature does not verify")]
     BadSignature,
+    /// The issuer revoked a certificate of the chain (node.md row 82).
+    #[error("a certificate of the chain was revoked")]
+    Revoked,
     /// The leaf's extended key usage does not allow the role that the peer has in this connection.
     #[error("the certificate's extended key usage does not allow this role")]
     WrongUsage,
@@ -122,6 +125,7 @@ impl IdentityFault {
             IdentityFault::NotYetValid { .. } => "certificate_not_yet_valid",
             IdentityFault::UnknownIssuer => "unknown_issuer",
             IdentityFault::BadSignature => "bad_signature",
+            IdentityFault::Revoked => "certificate_revoked",
             IdentityFault::WrongUsage => "wrong_usage",
             IdentityFault::NameConstraint => "name_constraint",
             IdentityFault::ChainTooComplex => "chain_too_complex",
@@ -147,6 +151,7 @@ impl IdentityFault {
             }
             CertificateError::UnknownIssuer => IdentityFault::UnknownIssuer,
             CertificateError::BadSignature => IdentityFault::BadSignature,
+            CertificateError::Revoked => IdentityFault::Revoked,
             CertificateError::InvalidPurpose => IdentityFault::WrongUsage,
             other => IdentityFault::Chain(other.to_string()),
         }
@@ -163,6 +168,7 @@ impl IdentityFault {
                 IdentityFault::NotYetValid { not_before: wall(not_before), now: wall(time) }
             }
             Error::UnknownIssuer => IdentityFault::UnknownIssuer,
+            Error::CertRevoked => IdentityFault::Revoked,
             Error::InvalidSignatureForPublicKey => IdentityFault::BadSignature,
             Error::CaUsedAsEndEntity => IdentityFault::LeafIsAuthority,
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => IdentityFault::WrongUsage,
@@ -186,6 +192,7 @@ impl IdentityFault {
             }
             IdentityFault::UnknownIssuer => CertificateError::UnknownIssuer,
             IdentityFault::BadSignature => CertificateError::BadSignature,
+            IdentityFault::Revoked => CertificateError::Revoked,
             IdentityFault::WrongUsage => CertificateError::InvalidPurpose,
             other => CertificateError::Other(OtherError(Arc::new(other))),
         }
@@ -225,6 +232,7 @@ mod tests {
             IdentityFault::UnknownIssuer,
             IdentityFault::BadSignature,
             IdentityFault::WrongUsage,
+            IdentityFault::Revoked,
             IdentityFault::NameConstraint,
             IdentityFault::ChainTooComplex,
             IdentityFault::Chain("x".into()),

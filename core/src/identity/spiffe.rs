@@ -58,6 +58,15 @@ impl SpiffeId {
         })
     }
 
+    /// The same id, of other copies of its parts.
+    pub(crate) fn with_parts(&self, mut copy: impl FnMut(&Arc<str>) -> Arc<str>) -> SpiffeId {
+        SpiffeId {
+            trust_domain: copy(&self.trust_domain),
+            namespace: copy(&self.namespace),
+            service_account: copy(&self.service_account),
+        }
+    }
+
     /// The trust domain, such as `cluster.local`.
     pub fn trust_domain(&self) -> &str {
         &self.trust_domain

@@ -3,7 +3,7 @@
 //! **Internal**: for the simulator, the fuzz targets and the tests of this workspace; no part of the interface, and may change
 //! with any version.
 
-use super::{IdentityFault, Leaf, TrustBundle};
+use super::{IdentityFault, Leaf, RevocationLists, TrustBundle};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -21,6 +21,7 @@ pub const MAX_INTERMEDIATES: usize = 5;
 pub struct SvidVerifier {
     trust_domain: Arc<str>,
     bundle: Arc<TrustBundle>,
+    revoked: Arc<RevocationLists>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -31,7 +32,13 @@ impl SvidVerifier {
         bundle: Arc<TrustBundle>,
         algorithms: WebPkiSupportedAlgorithms,
     ) -> SvidVerifier {
-        SvidVerifier { trust_domain: trust_domain.into(), bundle, algorithms }
+        SvidVerifier { trust_domain: trust_domain.into(), bundle, revoked: Arc::default(), algorithms }
+    }
+
+    /// The same, for whom every certificate of a chain must not be revoked.
+    #[must_use]
+    pub fn with_revoked(self, revoked: Arc<RevocationLists>) -> SvidVerifier {
+        SvidVerifier { revoked, ..self }
     }
 
     /// Verifies the chain of a server that we connected to, and returns what its leaf says.
@@ -87,9 +94,10 @@ impl SvidVerifier {
             .bundle
             .anchors(facts.id.trust_domain())
             .ok_or_else(|| IdentityFault::UnknownTrustDomain(facts.id.trust_domain().into()))?;
-        webpki::EndEntityCert::try_from(leaf)
-            .and_then(|leaf| {
-                leaf.verify_for_usage(self.algorithms.all, anchors, intermediates, now, usage, None, None)
+        let leaf = webpki::EndEntityCert::try_from(leaf).map_err(IdentityFault::from_webpki)?;
+        self.revoked
+            .check(|lists| {
+                leaf.verify_for_usage(self.algorithms.all, anchors, intermediates, now, usage, lists, None)
                     .map(|_path| ())
             })
             .map_err(IdentityFault::from_webpki)?;

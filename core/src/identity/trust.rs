@@ -1,5 +1,6 @@
 //! Trust bundles: which roots may vouch for which trust domain.
 
+use super::RevocationLists;
 use super::spiffe::{SpiffeIdError, check_trust_domain};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
@@ -12,6 +13,16 @@ use std::sync::Arc;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct TrustBundle {
     domains: BTreeMap<Arc<str>, Vec<TrustAnchor<'static>>>,
+}
+
+/// Whom a whole node trusts, and whom no longer; changes without any credential (node.md B10, row 82).
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The roots of every trust domain. Where it is there, it alone is asked, whatever bundles credentials came with; a domain that
+    /// it does not have is not trusted.
+    pub bundle: Option<Arc<TrustBundle>>,
+    /// What issuers revoked.
+    pub revoked: Arc<RevocationLists>,
 }
 
 /// Why roots make no trust bundle.

@@ -118,6 +118,11 @@ impl Cidr {
         ip.is_ipv4() == self.first.is_ipv4() && mask(ip, self.length) == self.first
     }
 
+    /// The first address of the range.
+    pub fn first(&self) -> IpAddr {
+        self.first
+    }
+
     /// The length of the prefix, in bits.
     pub fn prefix_bits(&self) -> u8 {
         self.length

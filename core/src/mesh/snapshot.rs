@@ -8,15 +8,19 @@ mod tests;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
+use rpds::RedBlackTreeMapSync;
 
 use super::address::{Cidr, NetworkAddress, NetworkCidr, address_bits};
 use super::delta::{Changed, Delta};
 use super::file::{MeshError, MeshFile};
+use super::interner::Interner;
 use super::key::{PolicyKey, ServiceKey, Uid};
 use super::policy::PolicyEntry;
 use super::service::Service;
 use super::workload::Workload;
+use crate::balance::Endpoints;
+use crate::btree::BTree;
+use index::{AtAddress, EndpointsOf, Naming};
 
 type Map<K, V> = RedBlackTreeMapSync<K, V>;
 /// All that share a key, the one that wins first.
@@ -26,20 +30,23 @@ type Claims<T> = Arc<[Arc<T>]>;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     epoch: u64,
-    workloads: Map<Uid, Arc<Workload>>,
+    /// By unique name. This and the other trees hold nothing but pointers to facts that they are ordered by.
+    workloads: BTree<Arc<Workload>>,
     services: Map<ServiceKey, Arc<Service>>,
     policies: Map<PolicyKey, PolicyEntry>,
     /// Workloads by address, those on the host's network left out.
-    by_address: Map<NetworkAddress, Claims<Workload>>,
-    by_instance: Map<Arc<str>, Claims<Workload>>,
+    by_address: BTree<AtAddress>,
+    /// By namespace, service account, name and unique name.
+    by_instance: BTree<Arc<Workload>>,
     by_vip: Map<NetworkAddress, Claims<Service>>,
     by_cidr: Map<NetworkCidr, Claims<Service>>,
     by_hostname: Map<Arc<str>, Claims<Service>>,
-    /// Kept whether or not the service is known, so endpoints may arrive before it.
-    endpoints: Map<ServiceKey, Map<Uid, Arc<Workload>>>,
+    /// By service. Kept whether or not the service is known, so endpoints may arrive before it.
+    endpoints: BTree<EndpointsOf>,
     global: Map<PolicyKey, PolicyEntry>,
     by_namespace: Map<Arc<str>, Map<PolicyKey, PolicyEntry>>,
-    references: Map<PolicyKey, RedBlackTreeSetSync<Uid>>,
+    /// By policy and unique name.
+    references: BTree<Naming>,
 }
 
 impl Snapshot {
@@ -59,7 +66,7 @@ impl Snapshot {
         file.workloads.into_iter().for_each(|workload| delta.upsert_workload(workload));
         file.services.into_iter().for_each(|service| delta.upsert_service(service));
         file.policies.into_iter().for_each(|policy| delta.upsert_policy(policy));
-        Ok(Snapshot::new().apply(delta).0)
+        Ok(Snapshot::new().apply(Interner::new().share(delta)).0)
     }
 
     /// How many deltas made this snapshot.
@@ -108,7 +115,7 @@ impl Snapshot {
     /// `now.apply(now.delta_to(&Snapshot::from_file(file)?))`.
     pub fn delta_to(&self, other: &Snapshot) -> Delta {
         Delta {
-            workloads: differences(&self.workloads, &other.workloads),
+            workloads: index::workload_differences(&self.workloads, &other.workloads),
             services: differences(&self.services, &other.services),
             policies: differences(&self.policies, &other.policies),
         }
@@ -121,24 +128,28 @@ impl Snapshot {
 
     /// A workload by its unique name.
     pub fn workload(&self, uid: &str) -> Option<&Arc<Workload>> {
-        self.workloads.get(uid)
+        self.workloads.get(|workload| workload.uid.as_str().cmp(uid))
     }
 
     /// All workloads, by unique name.
     pub fn workloads(&self) -> impl ExactSizeIterator<Item = &Arc<Workload>> {
-        self.workloads.values()
+        self.workloads.iter()
     }
 
     /// The workload that has an address: of several a pod wins over others, then one that takes HBONE (node.md row
     /// 62), then the smallest uid. Workloads on the host's network have no address of their own.
     pub fn workload_at(&self, address: &NetworkAddress) -> Option<&Arc<Workload>> {
-        self.by_address.get(address)?.first()
+        self.by_address.get(|known| known.cmp_address(address)).map(|known| &known.workload)
     }
 
-    /// The workloads of a namespace, name and service account: more than one only if clusters share the names.
-    pub fn instances(&self, namespace: &str, name: &str, service_account: &str) -> &[Arc<Workload>] {
-        let key = index::instance_key(namespace, name, service_account);
-        self.by_instance.get(key.as_str()).map_or(&[], |claims| claims)
+    /// The workloads of a namespace, name and service account, by unique name: more than one only if clusters share the names.
+    pub fn instances<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        service_account: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Workload>> {
+        self.by_instance.range(move |known| index::cmp_instance(known, namespace, service_account, name))
     }
 
     /// A service by its key.
@@ -171,9 +182,14 @@ impl Snapshot {
         })
     }
 
-    /// The workloads that are endpoints of a service, by unique name, whatever their health.
+    /// The workloads that are endpoints of a service, whatever their health, in an order that depends on the facts alone.
     pub fn endpoints(&self, key: &ServiceKey) -> impl Iterator<Item = &Arc<Workload>> {
-        self.endpoints.get(key).into_iter().flat_map(|endpoints| endpoints.values())
+        self.endpoint_index(key).into_iter().flat_map(Endpoints::iter)
+    }
+
+    /// The endpoints of a service as they are chosen from; `None` if there are none.
+    pub(crate) fn endpoint_index(&self, key: &ServiceKey) -> Option<&Endpoints> {
+        self.endpoints.get(|known| known.key.cmp(key)).map(|known| known.endpoints.as_ref())
     }
 
     /// A policy by its key.
@@ -200,8 +216,8 @@ impl Snapshot {
     }
 
     /// The workloads that name a policy, by unique name.
-    pub fn workloads_naming(&self, key: &PolicyKey) -> impl Iterator<Item = &Uid> {
-        self.references.get(key).into_iter().flat_map(|uids| uids.iter())
+    pub fn workloads_naming<'a>(&'a self, key: &'a PolicyKey) -> impl Iterator<Item = &'a Uid> {
+        self.references.range(move |known| known.key().cmp(&Some(key))).map(|known| &known.workload.uid)
     }
 }
 

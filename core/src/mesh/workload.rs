@@ -51,7 +51,7 @@ pub enum HealthStatus {
 }
 
 /// What kind of controller owns a workload; for telemetry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkloadType {
     /// A cron job.
@@ -78,7 +78,7 @@ impl WorkloadType {
 }
 
 /// Where a workload runs; each part may be empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Locality {
     /// The region.
@@ -147,7 +147,7 @@ pub struct Workload {
 }
 
 /// What is known of a workload that most workloads of one deployment have in common.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct About {
     /// The node it runs on.
     pub node: Arc<str>,

@@ -1,12 +1,13 @@
 //! The rustls configurations of an identity: one for each role, made once for each credential.
 
 use super::{ALPN, TlsFault, WallCell};
+use crate::compliance;
 use crate::identity::svid::SvidVerifier;
-use crate::identity::{Credential, IdentityFault};
+use crate::identity::{Credential, IdentityFault, Trust};
 use crate::time::WallTime;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
@@ -24,6 +25,7 @@ const CIPHER_SUITES: [CipherSuite; 2] =
 pub struct TlsContext {
     provider: Arc<CryptoProvider>,
     wall: WallCell,
+    trust: Trust,
 }
 
 /// A credential made ready for sessions of both roles.
@@ -35,8 +37,8 @@ pub struct TlsIdentity {
 }
 
 impl TlsContext {
-    /// Takes the mesh's cipher suites out of `provider`; all other cryptography is the provider's. Certificates are judged at
-    /// the time that `wall` shows.
+    /// Takes the mesh's cipher suites out of `provider` and puts its key exchange in the mesh's order, what quantum computers do
+    /// not break first; all other cryptography is the provider's. Certificates are judged at the time that `wall` shows.
     pub fn new(provider: &CryptoProvider, wall: WallCell) -> TlsContext {
         let mut provider = provider.clone();
         let offered = std::mem::take(&mut provider.cipher_suites);
@@ -44,12 +46,53 @@ impl TlsContext {
             .iter()
             .filter_map(|wanted| offered.iter().find(|suite| suite.suite() == *wanted).copied())
             .collect();
-        TlsContext { provider: Arc::new(provider), wall }
+        compliance::prefer(&mut provider);
+        TlsContext { provider: Arc::new(provider), wall, trust: Trust::default() }
     }
 
     /// The cell that holds the wall time; store `now.wall` in it before using a session.
     pub fn wall(&self) -> &WallCell {
         &self.wall
+    }
+
+    /// Changes whom sessions trust that are made ready from here on. Those that are there are for their owner to judge.
+    pub fn set_trust(&mut self, trust: Trust) {
+        self.trust = trust;
+    }
+
+    /// Whom sessions trust beside what their credentials say.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Who verifies peers for a credential.
+    fn verifier(&self, credential: &Credential) -> SvidVerifier {
+        let bundle = self.trust.bundle.as_ref().unwrap_or_else(|| credential.bundle()).clone();
+        let algorithms = self.provider.signature_verification_algorithms;
+        SvidVerifier::new(credential.id().trust_domain(), bundle, algorithms)
+            .with_revoked(self.trust.revoked.clone())
+    }
+
+    /// Whether a session under `credential` would still be had with a peer of this chain, by whom it trusts now; `client` where
+    /// the peer is the client. `wall` is when the peer was authenticated: that a certificate ended since is no change of trust.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn judge(
+        &self,
+        credential: &Credential,
+        chain: &[CertificateDer<'_>],
+        client: bool,
+        wall: WallTime,
+    ) -> Result<(), IdentityFault> {
+        let (leaf, intermediates) = chain.split_first().ok_or(IdentityFault::NoCertificate)?;
+        let (verifier, at) = (self.verifier(credential), unix(wall));
+        let judged = if client {
+            verifier.verify_client(leaf, intermediates, at)
+        } else {
+            verifier.verify_server(leaf, intermediates, at)
+        };
+        judged.map(|_leaf| ())
     }
 
     /// Makes a credential ready for sessions. Resumption, tickets, early data, server names and key logs are all off: every
@@ -62,11 +105,7 @@ impl TlsContext {
         if self.provider.cipher_suites.is_empty() {
             return Err(TlsFault::NoCipherSuite);
         }
-        let verifier = Arc::new(SvidVerifier::new(
-            credential.id().trust_domain(),
-            credential.bundle().clone(),
-            self.provider.signature_verification_algorithms,
-        ));
+        let verifier = Arc::new(self.verifier(credential));
         let certified = Arc::new(SingleCertAndKey::from(credential.certified().clone()));
         Ok(Arc::new(TlsIdentity {
             credential: credential.clone(),
@@ -80,14 +119,7 @@ impl TlsContext {
     /// # Errors
     /// What such a peer finds wrong with it.
     pub fn vouch(&self, credential: &Credential, wall: WallTime) -> Result<(), IdentityFault> {
-        let algorithms = self.provider.signature_verification_algorithms;
-        let bundle = credential.bundle().clone();
-        let verifier = SvidVerifier::new(credential.id().trust_domain(), bundle, algorithms);
-        let Some((leaf, intermediates)) = credential.certified().cert.split_first() else {
-            return Err(IdentityFault::Unusable("there is no certificate".to_owned()));
-        };
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(wall.as_unix_secs()));
-        verifier.verify_server(leaf, intermediates, now).map(|_leaf| ())
+        self.judge(credential, &credential.certified().cert, false, wall)
     }
 
     /// Whether a peer whose clock is ahead of `wall` accepts it: at the first moment at which every certificate of the chain has
@@ -149,6 +181,10 @@ impl TlsContext {
         config.key_log = Arc::new(NoKeyLog);
         Ok(config)
     }
+}
+
+fn unix(wall: WallTime) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(wall.as_unix_secs()))
 }
 
 impl TlsIdentity {

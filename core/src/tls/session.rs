@@ -6,7 +6,7 @@ use crate::identity::{IdentityFault, Leaf, PeerIdentity};
 use bytes::BytesMut;
 use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{IpAddr, Ipv4Addr, ServerName};
+use rustls::pki_types::{CertificateDer, IpAddr, Ipv4Addr, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use std::fmt;
 
@@ -172,6 +172,17 @@ impl Session {
     /// Who the peer is, once the handshake is done. Never there for a peer that was refused.
     pub fn peer(&self) -> Option<&PeerIdentity> {
         self.peer.as_ref().filter(|_| self.failed.is_none())
+    }
+
+    /// The group of the key exchange, once it is agreed on.
+    #[cfg(test)]
+    pub(super) fn key_exchange_group(&self) -> Option<rustls::NamedGroup> {
+        self.common().negotiated_key_exchange_group().map(|group| group.name())
+    }
+
+    /// The chain that the peer showed, leaf first; empty before the handshake is done.
+    pub fn peer_chain(&self) -> &[CertificateDer<'static>] {
+        self.common().peer_certificates().filter(|_| self.peer.is_some()).unwrap_or_default()
     }
 
     /// What ended the session, if it failed.

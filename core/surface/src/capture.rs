@@ -1,8 +1,9 @@
 //! `culvert_core::capture`.
 
+use culvert_core::balance::Seen;
 use culvert_core::capture::{
     Captured, Decision, InboundFault, InboundTarget, Local, LocalTo, Need, OWN_PORTS, Resolved, RouteFault,
-    TunnelTo, inbound_connect, inbound_plaintext, may_pass, must_pass, outbound,
+    TunnelTo, inbound_connect, inbound_plaintext, may_pass, must_pass, outbound, outbound_seeing,
 };
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::SpiffeId;
@@ -93,6 +94,7 @@ const _: fn(&Local, &Arc<Workload>, SocketAddr) -> Result<InboundTarget, Inbound
 const _: fn(&Snapshot, &Local, &Workload, u16, Option<(&SpiffeId, IpAddr)>) -> bool = may_pass;
 const _: fn(&Snapshot, &Local, &Workload) -> bool = must_pass;
 const _: fn(&Snapshot, &Local, &Captured<'_>, u64) -> Decision = outbound;
+const _: fn(&Snapshot, &Local, &Captured<'_>, &Seen<'_>, u64) -> Decision = outbound_seeing;
 pub fn fields_of_captured<'a>(
     value: Captured<'a>,
 ) -> (&'a Workload, SocketAddr, SocketAddr, Option<&'a Resolved>) {

@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 pub fn fields_of_config(
     value: Config,
-) -> (Limits, Arc<CryptoProvider>, Seed, Local, Compat, bool, bool, bool) {
-    let Config { limits, crypto, seed, local, compat, keep_source, bind_pod_address, join } = value;
-    (limits, crypto, seed, local, compat, keep_source, bind_pod_address, join)
+) -> (Limits, Arc<CryptoProvider>, Seed, Local, Compat, bool, bool, bool, bool) {
+    let Config { limits, crypto, seed, local, compat, keep_source, bind_pod_address, join, response_baggage } =
+        value;
+    (limits, crypto, seed, local, compat, keep_source, bind_pod_address, join, response_baggage)
 }
 const _: fn(Arc<CryptoProvider>, Seed) -> Config = Config::new;
 pub type EngineIs = Engine;

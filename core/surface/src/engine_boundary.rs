@@ -1,14 +1,16 @@
 //! `culvert_core::engine::boundary`.
 
 use culvert_core::engine::boundary::{
-    CloseMode, Deadline, Input, Interest, Listener, MAX_SLICES, Origin, Output, PodId, Slices, SocketId,
-    WorkloadRef,
+    CloseMode, Deadline, Input, Interest, Listener, MAX_SLICES, Origin, Output, PodId, ResolveFault, Slices,
+    SocketId, WorkloadRef,
 };
 use culvert_core::fault::IoFault;
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::Credential;
 use culvert_core::identity::IdentityFault;
 use culvert_core::identity::SpiffeId;
+use culvert_core::identity::Trust;
+use culvert_core::identity::rotation::Demand;
 use culvert_core::mesh::Changed;
 use culvert_core::mesh::Snapshot;
 use culvert_core::telemetry::Event;
@@ -17,6 +19,7 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 const _: usize = MAX_SLICES;
 pub fn cases_of_close_mode(value: CloseMode) -> &'static str {
@@ -33,6 +36,11 @@ pub fn cases_of_input(value: Input) -> &'static str {
             let _: WorkloadRef = workload;
             let _: bool = consumer;
             "PodAdded"
+        }
+        Input::Resolved { host, outcome } => {
+            let _: Arc<str> = host;
+            let _: Result<(Vec<IpAddr>, Duration), ResolveFault> = outcome;
+            "Resolved"
         }
         Input::PodRemoved { pod } => {
             let _: PodId = pod;
@@ -77,6 +85,10 @@ pub fn cases_of_input(value: Input) -> &'static str {
             let _: SpiffeId = id;
             let _: Result<Arc<Credential>, IdentityFault> = outcome;
             "Credential"
+        }
+        Input::Trust(f0) => {
+            let _: Trust = f0;
+            "Trust"
         }
         Input::Apply { snapshot, changed } => {
             let _: Arc<Snapshot> = snapshot;
@@ -126,9 +138,18 @@ pub fn cases_of_output(value: Output) -> &'static str {
             let _: SocketAddr = address;
             "Deliver"
         }
-        Output::NeedCredential(f0) => {
-            let _: SpiffeId = f0;
+        Output::Resolve { host } => {
+            let _: Arc<str> = host;
+            "Resolve"
+        }
+        Output::NeedCredential { id, demand } => {
+            let _: SpiffeId = id;
+            let _: Demand = demand;
             "NeedCredential"
+        }
+        Output::DropCredential(f0) => {
+            let _: SpiffeId = f0;
+            "DropCredential"
         }
         Output::Finish { socket } => {
             let _: SocketId = socket;
@@ -171,4 +192,11 @@ const _: fn(&str, &str, &str) -> WorkloadRef = WorkloadRef::new;
 pub fn fields_of_workload_ref(value: WorkloadRef) -> (Arc<str>, Arc<str>, Arc<str>) {
     let WorkloadRef { namespace, name, service_account } = value;
     (namespace, name, service_account)
+}
+
+pub fn cases_of_resolve_fault(value: ResolveFault) -> &'static str {
+    match value {
+        ResolveFault::NoSuchName => "NoSuchName",
+        ResolveFault::Unavailable => "Unavailable",
+    }
 }

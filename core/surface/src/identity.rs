@@ -2,7 +2,8 @@
 
 use culvert_core::identity::{
     Credential, CredentialFault, IdentityFault, Issued, Leaf, MAX_ID_BYTES, MAX_TRUST_DOMAIN_BYTES,
-    PeerIdentity, Serial, SpiffeId, SpiffeIdError, TrustBundle, TrustBundleError,
+    PeerIdentity, RevocationError, RevocationLists, Serial, SpiffeId, SpiffeIdError, Trust, TrustBundle,
+    TrustBundleError,
 };
 use culvert_core::time::WallTime;
 use rustls::crypto::CryptoProvider;
@@ -92,6 +93,7 @@ pub fn cases_of_identity_fault(value: IdentityFault) -> &'static str {
         }
         IdentityFault::UnknownIssuer => "UnknownIssuer",
         IdentityFault::BadSignature => "BadSignature",
+        IdentityFault::Revoked => "Revoked",
         IdentityFault::WrongUsage => "WrongUsage",
         IdentityFault::NameConstraint => "NameConstraint",
         IdentityFault::ChainTooComplex => "ChainTooComplex",
@@ -152,6 +154,7 @@ const _: fn(
 ) -> Result<Credential, CredentialFault> = Credential::from_der;
 const _: fn(Issued, &[u8], &[u8], &CryptoProvider, WallTime) -> Result<Credential, CredentialFault> =
     Credential::from_pem;
+const _: fn(&Credential, &Trust, &CryptoProvider, WallTime) -> Result<(), IdentityFault> = Credential::check;
 const _: fn(&Credential) -> &SpiffeId = Credential::id;
 const _: fn(&Credential) -> &[Vec<u8>] = Credential::chain;
 const _: fn(&Credential) -> &Arc<TrustBundle> = Credential::bundle;
@@ -185,4 +188,30 @@ const _: fn(TrustBundle, &str, &[Vec<u8>]) -> Result<TrustBundle, TrustBundleErr
 
 pub fn trust_domains(bundle: &TrustBundle) -> impl Iterator<Item = (&str, usize)> {
     TrustBundle::trust_domains(bundle)
+}
+
+pub fn cases_of_revocation_error(value: RevocationError) -> &'static str {
+    match value {
+        RevocationError::Pem(f0) => {
+            let _: String = f0;
+            "Pem"
+        }
+        RevocationError::List { index, why } => {
+            let _: (usize, String) = (index, why);
+            "List"
+        }
+        RevocationError::TooLong(f0) => {
+            let _: usize = f0;
+            "TooLong"
+        }
+    }
+}
+pub type RevocationListsIs = RevocationLists;
+const _: fn(&[u8]) -> Result<RevocationLists, RevocationError> = RevocationLists::read;
+const _: fn(RevocationLists) -> RevocationLists = RevocationLists::strict;
+const _: fn(&RevocationLists) -> usize = RevocationLists::len;
+const _: fn(&RevocationLists) -> bool = RevocationLists::is_empty;
+pub fn fields_of_trust(value: Trust) -> (Option<Arc<TrustBundle>>, Arc<RevocationLists>) {
+    let Trust { bundle, revoked } = value;
+    (bundle, revoked)
 }

@@ -7,7 +7,9 @@
 #![expect(missing_docs, reason = "what these stand for is documented where they are made")]
 #![allow(clippy::type_complexity, reason = "a tuple of all fields is as long as the struct")]
 
+pub mod balance;
 pub mod capture;
+pub mod compliance;
 pub mod engine;
 pub mod engine_boundary;
 pub mod engine_pump;
@@ -15,6 +17,7 @@ pub mod fault;
 pub mod fault_reset_code;
 pub mod hbone_connect;
 pub mod identity;
+pub mod identity_rotation;
 pub mod limit;
 pub mod mesh;
 pub mod policy;

@@ -38,6 +38,12 @@ pub fn fields_of_limits(
     usize,
     usize,
     usize,
+    u32,
+    Duration,
+    Duration,
+    Duration,
+    usize,
+    usize,
 ) {
     let Limits {
         tcp_connect,
@@ -70,6 +76,12 @@ pub fn fields_of_limits(
         memory_max,
         judgements_per_turn,
         connections,
+        eject_after,
+        ejection,
+        ejection_max,
+        ejection_return,
+        outliers,
+        names,
     } = value;
     (
         tcp_connect,
@@ -102,5 +114,11 @@ pub fn fields_of_limits(
         memory_max,
         judgements_per_turn,
         connections,
+        eject_after,
+        ejection,
+        ejection_max,
+        ejection_return,
+        outliers,
+        names,
     )
 }

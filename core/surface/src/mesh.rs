@@ -4,11 +4,11 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::identity::SpiffeIdError;
 use culvert_core::mesh::{
     About, Action, AddressError, ApplicationTunnel, Changed, Cidr, DEFAULT_HBONE_PORT, Delta, Destination,
-    GatewayAddress, HealthPolicy, HealthStatus, IpFamilies, KeyError, LoadBalancer, Locality, Match,
-    MeshError, MeshFile, Mode, NetworkAddress, NetworkCidr, NetworkMode, Policy, PolicyEntry, PolicyKey,
-    PortMap, RoutingScope, Scope, Service, ServiceAccountMatch, ServiceError, ServiceKey, ServiceSpec,
-    Snapshot, StringMatch, TunnelProtocol, TunnelledApplication, Uid, Unread, Visibility, WeightedWaypoint,
-    Workload, WorkloadError, WorkloadSpec, WorkloadType,
+    GatewayAddress, HealthPolicy, HealthStatus, Interner, IpFamilies, KeyError, LoadBalancer, Locality,
+    Match, MeshError, MeshFile, Mode, NetworkAddress, NetworkCidr, NetworkMode, Policy, PolicyEntry,
+    PolicyKey, PortMap, RoutingScope, Scope, Service, ServiceAccountMatch, ServiceError, ServiceKey,
+    ServiceSpec, Snapshot, StringMatch, TunnelProtocol, TunnelledApplication, Uid, Unread, Visibility,
+    WeightedWaypoint, Workload, WorkloadError, WorkloadSpec, WorkloadType,
 };
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -211,6 +211,7 @@ const _: fn(&mut Changed, Changed) = Changed::merge;
 pub type CidrIs = Cidr;
 const _: fn(IpAddr, u8) -> Result<Cidr, AddressError> = Cidr::new;
 const _: fn(&Cidr, IpAddr) -> bool = Cidr::contains;
+const _: fn(&Cidr) -> std::net::IpAddr = Cidr::first;
 const _: fn(&Cidr) -> u8 = Cidr::prefix_bits;
 pub type DeltaIs = Delta;
 const _: fn() -> Delta = Delta::new;
@@ -418,7 +419,6 @@ const _: fn(&Snapshot, &Snapshot) -> Delta = Snapshot::delta_to;
 const _: fn(&Snapshot, &Snapshot) -> Changed = Snapshot::diff_to;
 const _: for<'a> fn(&'a Snapshot, &str) -> Option<&'a Arc<Workload>> = Snapshot::workload;
 const _: for<'a> fn(&'a Snapshot, &NetworkAddress) -> Option<&'a Arc<Workload>> = Snapshot::workload_at;
-const _: for<'a> fn(&'a Snapshot, &str, &str, &str) -> &'a [Arc<Workload>] = Snapshot::instances;
 const _: for<'a> fn(&'a Snapshot, &ServiceKey) -> Option<&'a Arc<Service>> = Snapshot::service;
 const _: for<'a> fn(&'a Snapshot, &str) -> &'a [Arc<Service>] = Snapshot::services_of_hostname;
 const _: for<'a> fn(&'a Snapshot, &NetworkAddress, &str) -> Option<&'a Arc<Service>> = Snapshot::service_at;
@@ -577,6 +577,9 @@ const _: fn(&mut Delta, Arc<Workload>) = Delta::upsert_workload;
 const _: fn(&mut Delta, Arc<Service>) = Delta::upsert_service;
 const _: fn(&mut Delta, Arc<Policy>) = Delta::upsert_policy;
 const _: fn(&mut Delta, PolicyKey, Option<Scope>, &'static str) = Delta::undecodable_policy;
+pub type InternerIs = Interner;
+const _: fn() -> Interner = Interner::new;
+const _: fn(&mut Interner, Delta) -> Delta = Interner::share;
 const _: fn(&'static str, &'static str) -> PolicyKey = PolicyKey::new;
 const _: fn(&'static str, &'static str) -> ServiceKey = ServiceKey::new;
 const _: fn(&'static str) -> Uid = Uid::new;
@@ -597,6 +600,15 @@ pub fn endpoints<'a>(snapshot: &'a Snapshot, key: &ServiceKey) -> impl Iterator<
     Snapshot::endpoints(snapshot, key)
 }
 
+pub fn instances<'a>(
+    snapshot: &'a Snapshot,
+    namespace: &'a str,
+    name: &'a str,
+    service_account: &'a str,
+) -> impl Iterator<Item = &'a Arc<Workload>> {
+    Snapshot::instances(snapshot, namespace, name, service_account)
+}
+
 pub fn policies(snapshot: &Snapshot) -> impl ExactSizeIterator<Item = (&PolicyKey, &PolicyEntry)> {
     Snapshot::policies(snapshot)
 }
@@ -608,7 +620,7 @@ pub fn policies_for<'a>(
     Snapshot::policies_for(snapshot, workload)
 }
 
-pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &PolicyKey) -> impl Iterator<Item = &'a Uid> {
+pub fn workloads_naming<'a>(snapshot: &'a Snapshot, key: &'a PolicyKey) -> impl Iterator<Item = &'a Uid> {
     Snapshot::workloads_naming(snapshot, key)
 }
 pub fn waypoints(service: &Service) -> impl Iterator<Item = &GatewayAddress> {

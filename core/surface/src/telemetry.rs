@@ -3,6 +3,8 @@
 use culvert_core::fault::Fault;
 use culvert_core::identity::SpiffeId;
 use culvert_core::mesh::Service;
+use culvert_core::mesh::ServiceKey;
+use culvert_core::mesh::Uid;
 use culvert_core::mesh::Workload;
 use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 use culvert_core::time::WallTime;
@@ -46,6 +48,17 @@ pub fn cases_of_event(value: Event) -> &'static str {
             let _: SocketAddr = peer;
             let _: u32 = count;
             "HeadersIgnored"
+        }
+        Event::EndpointEjected { service, endpoint, lasts } => {
+            let _: ServiceKey = service;
+            let _: Uid = endpoint;
+            let _: Duration = lasts;
+            "EndpointEjected"
+        }
+        Event::EndpointReturned { service, endpoint } => {
+            let _: ServiceKey = service;
+            let _: Uid = endpoint;
+            "EndpointReturned"
         }
         Event::Misuse(f0) => {
             let _: &'static str = f0;

@@ -11,9 +11,7 @@ use culvert_core::time::{Now, Time};
 
 use super::{Driver, Listen, Runtime, Token};
 use crate::consumer::End;
-use crate::socket::{
-    AcceptError, Keepalive, Original, local_address, original_destination, set_keepalive, set_nodelay,
-};
+use crate::socket::{AcceptError, Original, local_address, original_destination, set_keepalive, set_nodelay};
 
 /// Tokens from here on are listeners'.
 pub(super) const FIRST_TOKEN: usize = 1 << 48;
@@ -86,8 +84,10 @@ impl<R: Runtime> Driver<R> {
         // The peer may be gone between accept and these calls: that concerns this connection only.
         let Ok(local) = local_address(&socket) else { return };
         let _best_effort = set_nodelay(&socket, true);
-        if listener.kind != Listener::InboundHbone {
-            let _best_effort = set_keepalive(&socket, &Keepalive::default());
+        if listener.kind != Listener::InboundHbone
+            && let Some(keepalive) = &self.sockets.keepalive
+        {
+            let _best_effort = set_keepalive(&socket, keepalive);
         }
         let original = match (listener.target, listener.kind) {
             (Some(target), _) => Some(target),

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
-use culvert_core::engine::boundary::{CloseMode, Input, Output, PodId, SocketId};
+use culvert_core::engine::boundary::{CloseMode, Input, Output, PodId, ResolveFault, SocketId};
 use culvert_core::engine::pump::{Budget, pump};
 use culvert_core::fault::IoFault;
 use culvert_core::telemetry::Event;
@@ -15,6 +15,7 @@ use super::{Driver, Runtime, Stream};
 use crate::consumer::{self, Connection};
 use crate::node::OriginalSource;
 use crate::node::credentials::Request;
+use crate::node::names::Lookup;
 use crate::socket::{DialError, DialOptions, connected, dial, finish_on_close};
 
 /// Bytes that one socket moves before others have their turn.
@@ -57,8 +58,18 @@ impl<R: Runtime> Driver<R> {
                     }
                 }
                 Output::Join { a, b } => self.join(now, a, b),
-                Output::NeedCredential(id) => {
-                    let _gone = self.requests.send(Request::Need { id, worker: self.number });
+                Output::NeedCredential { id, demand } => {
+                    let _gone = self.requests.send(Request::Need { id, demand, worker: self.number });
+                }
+                Output::DropCredential(id) => {
+                    let _gone = self.requests.send(Request::Drop { id, worker: self.number });
+                }
+                Output::Resolve { host } => {
+                    let lookup = Lookup { host: host.clone(), worker: self.number };
+                    if self.lookups.try_send(lookup).is_err() {
+                        let outcome = Err(ResolveFault::Unavailable);
+                        self.engine.handle_input(now, Input::Resolved { host, outcome });
+                    }
                 }
                 Output::Finish { socket } => {
                     if let Some(entry) = self.table.get(socket) {
@@ -102,7 +113,9 @@ impl<R: Runtime> Driver<R> {
             None => None,
         };
         let options = |source: Option<IpAddr>| DialOptions {
-            mark: self.mark,
+            mark: self.sockets.mark,
+            keepalive: self.sockets.keepalive,
+            user_timeout: self.sockets.user_timeout,
             source,
             transparent: source.is_some_and(|ip| !ip.is_loopback()),
             ..DialOptions::default()

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
@@ -30,6 +31,7 @@ pub(super) struct Standing(Arc<Mutex<State>>);
 struct State {
     inbox: Inbox,
     snapshot: Arc<Snapshot>,
+    trust: Trust,
     pods: Arc<[PodSockets]>,
     draining: Option<Time>,
     /// The driver of now has looked for commands.
@@ -39,6 +41,7 @@ struct State {
 /// What a driver begins with.
 pub(super) struct Beginning {
     pub(super) snapshot: Arc<Snapshot>,
+    pub(super) trust: Trust,
     pub(super) pods: Vec<PodSockets>,
     pub(super) draining: Option<Time>,
 }
@@ -64,12 +67,13 @@ impl Standing {
         };
         match &command {
             Command::Apply { snapshot, .. } => state.snapshot = snapshot.clone(),
+            Command::Trust { trust, .. } => state.trust = trust.clone(),
             Command::Drain { until } => {
                 state.draining = Some(*until);
                 // The last worker that lets go of the listeners closes them.
                 state.pods = Arc::default();
             }
-            Command::Credential { .. } | Command::Open { .. } | Command::Stop => {}
+            Command::Credential { .. } | Command::Resolved { .. } | Command::Open { .. } | Command::Stop => {}
         }
         Some(command)
     }
@@ -96,6 +100,7 @@ impl Standing {
         state.looked = false;
         Ok(Beginning {
             snapshot: state.snapshot.clone(),
+            trust: state.trust.clone(),
             pods: state.pods.iter().map(PodSockets::try_clone).collect::<io::Result<_>>()?,
             draining: state.draining,
         })
@@ -108,6 +113,7 @@ impl Worker {
         let standing = Standing(Arc::new(Mutex::new(State {
             inbox,
             snapshot: self.snapshot.clone(),
+            trust: self.trust.clone(),
             pods: std::mem::take(&mut self.pods),
             draining: None,
             looked: false,

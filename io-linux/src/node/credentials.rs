@@ -1,19 +1,20 @@
-//! Credentials for the engines: fetched on a thread of their own, shared by the workers, renewed at half of their life.
+//! Credentials for the engines: [`Rotation`] says when to fetch which, threads that may block fetch them, and workers share them.
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod fetch;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use culvert_core::identity::{Credential, IdentityFault, Issued, SpiffeId, TrustBundle};
-use culvert_core::time::WallTime;
-use rustls::crypto::CryptoProvider;
+use culvert_core::identity::rotation::{Demand, FetchId, Input, Output, Rotation, RotationConfig};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
+use culvert_core::seed::Seed;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::clock::Clock;
-use crate::driver::{Command, Commands, words};
+use crate::driver::{Command, Commands};
+pub(crate) use fetch::Source;
 
 /// What a source hands out for one identity.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct Material {
     pub key: PrivateKeyDer<'static>,
     /// The roots of the identity's own trust domain.
     pub roots: Vec<CertificateDer<'static>>,
+    /// The roots of other trust domains with which its own is federated, by trust domain.
+    pub federated: BTreeMap<String, Vec<CertificateDer<'static>>>,
 }
 
 /// Why PEM text holds no credential.
@@ -54,161 +57,219 @@ impl Material {
             chain: certificates("the chain", chain)?,
             key: PrivateKeyDer::from_pem_slice(key).map_err(|why| error("the key", why))?,
             roots: certificates("the roots", roots)?,
+            federated: BTreeMap::new(),
         })
     }
 }
 
-/// Where credentials come from: files, a development CA, later a control plane's CA. Called on a thread that may block.
-pub trait CredentialSource: Send + 'static {
+/// Where credentials come from: files, a development CA, a control plane's CA. Called on threads that may block, several at a
+/// time, but never twice at a time for one identity.
+pub trait CredentialSource: Send + Sync + 'static {
     /// Fetches the credential of one identity, or says in one line why there is none.
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String>;
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn fetch(&self, id: &SpiffeId) -> Result<Material, String>;
 }
 
-/// Told why a credential cannot be had, on the thread that fetches.
+/// Told why a credential cannot be had.
 pub type OnCredentialFault = Arc<dyn Fn(&SpiffeId, &str) + Send + Sync>;
 
 pub(crate) enum Request {
     Need {
         id: SpiffeId,
+        demand: Demand,
         worker: usize,
+    },
+    /// A worker has no workload of this identity any more.
+    Drop {
+        id: SpiffeId,
+        worker: usize,
+    },
+    Fetched {
+        id: SpiffeId,
+        fetch: FetchId,
+        outcome: Result<Arc<Credential>, IdentityFault>,
     },
     /// Those that are in use are fetched anew. `in_force` is dropped once the workers have them, or they could not be had.
     Renew {
         in_force: mpsc::Sender<()>,
     },
+    /// What workers have is sent to them once more: they may have refused it.
+    Again,
     Stop,
 }
 
-/// A credential that could be fetched is renewed at half of its life, one that could not is tried again after this.
-const RETRY: Duration = Duration::from_secs(1);
-/// No renewal happens sooner than this after the last.
-const RENEW_MIN: Duration = Duration::from_secs(10);
+/// A worker that uses an identity, with the generation of the credential that it was sent last.
+type Users = BTreeMap<usize, Option<u64>>;
 
-struct Held {
-    renew: Instant,
-    credential: Arc<Credential>,
-}
-
+/// Drives the rotation of a node's credentials.
 pub(crate) struct Service {
-    pub(crate) source: Box<dyn CredentialSource>,
-    pub(crate) crypto: Arc<CryptoProvider>,
-    pub(crate) clock: Clock,
-    pub(crate) workers: Vec<Commands>,
-    pub(crate) on_fault: OnCredentialFault,
+    source: Source,
+    rotation: Rotation<Arc<Credential>>,
+    workers: Vec<Commands>,
+    on_fault: OnCredentialFault,
+    users: BTreeMap<SpiffeId, Users>,
+    /// Identities that are being fetched. One whose source hangs stays here: it is not asked twice.
+    busy: BTreeSet<SpiffeId>,
+    fetches: u64,
+    /// Who waits for which identities to be renewed.
+    renewing: Vec<(BTreeSet<SpiffeId>, mpsc::Sender<()>)>,
 }
 
 impl Service {
-    pub(crate) fn run(mut self, requests: &mpsc::Receiver<Request>) {
-        let mut held: BTreeMap<SpiffeId, Held> = BTreeMap::new();
-        let mut wanted: BTreeMap<SpiffeId, (Instant, Vec<usize>)> = BTreeMap::new();
-        let mut generation = 0;
-        let mut renewed = None;
-        loop {
-            let next = held.values().map(|h| h.renew).chain(wanted.values().map(|(at, _)| *at)).min();
-            let wait =
-                next.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
-            match requests.recv_timeout(wait) {
-                Ok(Request::Need { id, worker }) => match held.get(&id) {
-                    Some(held) => self.send(worker, &id, Ok(held.credential.clone()), None),
-                    None => {
-                        let (_, workers) = wanted.entry(id).or_insert_with(|| (Instant::now(), Vec::new()));
-                        if !workers.contains(&worker) {
-                            workers.push(worker);
-                        }
-                    }
-                },
-                Ok(Request::Renew { in_force }) => {
-                    let now = Instant::now();
-                    held.values_mut().for_each(|held| held.renew = now);
-                    renewed = Some(in_force);
-                }
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let now = Instant::now();
-            let due: Vec<SpiffeId> =
-                wanted.iter().filter(|(_, (at, _))| *at <= now).map(|(id, _)| id.clone()).collect();
-            for id in due {
-                generation += 1;
-                let outcome = self.fetch(&id, generation);
-                let Some((_, workers)) = wanted.remove(&id) else { continue };
-                match outcome {
-                    Ok(credential) => {
-                        for worker in workers {
-                            self.send(worker, &id, Ok(credential.clone()), None);
-                        }
-                        held.insert(id, Held { renew: self.renewal(&credential), credential });
-                    }
-                    Err(why) => {
-                        (self.on_fault)(&id, &why);
-                        for &worker in &workers {
-                            let outcome = Err(IdentityFault::Unavailable(why.as_str().into()));
-                            self.send(worker, &id, outcome, None);
-                        }
-                        // Tried again unasked: a pod that waits for its identity is ready once the source is.
-                        wanted.insert(id, (now + RETRY, workers));
-                    }
-                }
-            }
-            let due: Vec<SpiffeId> =
-                held.iter().filter(|(_, h)| h.renew <= now).map(|(id, _)| id.clone()).collect();
-            for id in due {
-                generation += 1;
-                match self.fetch(&id, generation) {
-                    Ok(credential) => {
-                        for worker in 0..self.workers.len() {
-                            self.send(worker, &id, Ok(credential.clone()), renewed.clone());
-                        }
-                        held.insert(id, Held { renew: self.renewal(&credential), credential });
-                    }
-                    Err(why) => {
-                        // The one at hand serves until it expires.
-                        (self.on_fault)(&id, &why);
-                        if let Some(held) = held.get_mut(&id) {
-                            held.renew = now + RENEW_MIN;
-                        }
-                    }
-                }
-            }
-            renewed = None;
+    pub(crate) fn new(
+        source: Source,
+        seed: &Seed,
+        workers: Vec<Commands>,
+        on_fault: OnCredentialFault,
+    ) -> Service {
+        let rotation = Rotation::new(RotationConfig::default(), seed, source.clock.now());
+        Service {
+            source,
+            rotation,
+            workers,
+            on_fault,
+            users: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            fetches: 0,
+            renewing: Vec::new(),
         }
     }
 
-    fn fetch(&mut self, id: &SpiffeId, generation: u64) -> Result<Arc<Credential>, String> {
-        // Whoever fetches is not ours: its defect must not end the renewal of all.
-        let fetched = catch_unwind(AssertUnwindSafe(|| self.source.fetch(id)));
-        let material = fetched.unwrap_or_else(|panic| Err(words(panic.as_ref())))?;
-        let bundle = TrustBundle::empty()
-            .with_roots(id.trust_domain(), &material.roots)
-            .map_err(|error| format!("the trust bundle: {error}"))?;
-        let chain = material.chain.iter().map(|certificate| certificate.to_vec()).collect();
-        let issued = Issued { id: id.clone(), chain, bundle: Arc::new(bundle), generation };
-        Credential::from_der(issued, material.key, &self.crypto, self.wall())
-            .map(Arc::new)
-            .map_err(|error| error.to_string())
+    pub(crate) fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        loop {
+            let wait = match self.rotation.next_deadline() {
+                Some(deadline) => self.source.clock.until(deadline.at),
+                None => Duration::from_secs(3600),
+            };
+            match requests.recv_timeout(wait) {
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(request) => self.take(request),
+                Err(RecvTimeoutError::Timeout) => self.tell(Input::Tick),
+            }
+            while let Some(output) = self.rotation.poll_output() {
+                self.perform(output);
+            }
+        }
     }
 
-    fn wall(&self) -> WallTime {
-        self.clock.now().wall
+    fn tell(&mut self, input: Input<Arc<Credential>>) {
+        self.rotation.handle_input(self.source.clock.now(), input);
     }
 
-    fn renewal(&self, credential: &Credential) -> Instant {
-        let life =
-            credential.not_after().as_unix_secs().saturating_sub(credential.not_before().as_unix_secs());
-        let half = credential.not_before().as_unix_secs() + life / 2;
-        let left = Duration::from_secs(half.saturating_sub(self.wall().as_unix_secs()));
-        Instant::now() + left.max(RENEW_MIN)
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Need { id, demand, worker } => {
+                // Whoever asks has none, whatever it was sent before: a worker may have begun anew.
+                self.users.entry(id.clone()).or_default().insert(worker, None);
+                self.tell(Input::Wanted { id, demand });
+            }
+            Request::Drop { id, worker } => {
+                let Some(users) = self.users.get_mut(&id) else { return };
+                users.remove(&worker);
+                if users.is_empty() {
+                    self.users.remove(&id);
+                    self.tell(Input::Dropped { id });
+                }
+            }
+            Request::Fetched { id, fetch, outcome } => {
+                self.busy.remove(&id);
+                self.tell(Input::Fetched { id, fetch, outcome });
+            }
+            Request::Renew { in_force } => {
+                let wall = self.source.clock.now().wall;
+                let held = self.rotation.identities().filter(|id| self.rotation.serving(id, wall).is_some());
+                self.renewing.push((held.cloned().collect(), in_force));
+                self.renewing.retain(|(ids, _)| !ids.is_empty());
+                self.tell(Input::Renew);
+            }
+            Request::Again => self.serve_again(),
+            Request::Stop => {}
+        }
     }
 
-    fn send(
-        &self,
-        worker: usize,
-        id: &SpiffeId,
-        outcome: Result<Arc<Credential>, IdentityFault>,
-        in_force: Option<mpsc::Sender<()>>,
-    ) {
-        if let Some(worker) = self.workers.get(worker) {
-            worker.send(Command::Credential { id: id.clone(), outcome, in_force });
+    fn perform(&mut self, output: Output<Arc<Credential>>) {
+        match output {
+            Output::Fetch { id, fetch, .. } => self.fetch(id, fetch),
+            Output::Serve { id, credential } => {
+                let in_force = self.renewed(&id);
+                self.serve(&id, &credential, &in_force);
+            }
+            Output::Failed { id, fault, serving } => {
+                let why = match &fault {
+                    IdentityFault::Unavailable(why) => why.to_string(),
+                    other => other.to_string(),
+                };
+                (self.on_fault)(&id, &why);
+                drop(self.renewed(&id));
+                if !serving {
+                    self.refuse(&id, &fault);
+                }
+            }
+            Output::Drop { id } => drop(self.renewed(&id)),
+        }
+    }
+
+    fn fetch(&mut self, id: SpiffeId, fetch: FetchId) {
+        let generation = self.fetches;
+        self.fetches += 1;
+        let refused = if self.busy.insert(id.clone()) {
+            self.source.start(&id, fetch, generation).err().inspect(|_| {
+                self.busy.remove(&id);
+            })
+        } else {
+            Some("the source has not answered yet".to_owned())
+        };
+        if let Some(why) = refused {
+            let outcome = Err(IdentityFault::Unavailable(why.into()));
+            self.tell(Input::Fetched { id, fetch, outcome });
+        }
+    }
+
+    /// Who waited for this identity to be renewed, and does so no longer.
+    fn renewed(&mut self, id: &SpiffeId) -> Vec<mpsc::Sender<()>> {
+        let mut waited = Vec::new();
+        for (ids, in_force) in &mut self.renewing {
+            if ids.remove(id) {
+                waited.push(in_force.clone());
+            }
+        }
+        self.renewing.retain(|(ids, _)| !ids.is_empty());
+        waited
+    }
+
+    fn serve(&mut self, id: &SpiffeId, credential: &Arc<Credential>, in_force: &[mpsc::Sender<()>]) {
+        for (worker, sent) in self.users.get_mut(id).into_iter().flatten() {
+            if sent.replace(credential.generation()) == Some(credential.generation()) {
+                continue;
+            }
+            if let Some(worker) = self.workers.get(*worker) {
+                let outcome = Ok(credential.clone());
+                worker.send(Command::Credential { id: id.clone(), outcome, in_force: in_force.to_vec() });
+            }
+        }
+    }
+
+    fn serve_again(&mut self) {
+        let wall = self.source.clock.now().wall;
+        for sent in self.users.values_mut().flat_map(BTreeMap::values_mut) {
+            *sent = None;
+        }
+        let held = self.rotation.identities().filter_map(|id| {
+            self.rotation.serving(id, wall).map(|credential| (id.clone(), credential.clone()))
+        });
+        for (id, credential) in held.collect::<Vec<_>>() {
+            self.serve(&id, &credential, &[]);
+        }
+    }
+
+    fn refuse(&self, id: &SpiffeId, fault: &IdentityFault) {
+        for worker in self.users.get(id).into_iter().flat_map(BTreeMap::keys) {
+            if let Some(worker) = self.workers.get(*worker) {
+                let outcome = Err(fault.clone());
+                worker.send(Command::Credential { id: id.clone(), outcome, in_force: Vec::new() });
+            }
         }
     }
 }

@@ -118,7 +118,7 @@ impl CredentialDirectory {
 }
 
 impl CredentialSource for CredentialDirectory {
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+    fn fetch(&self, id: &SpiffeId) -> Result<Material, String> {
         self.read(id).map_err(|error| format!("{error}; {}", error.hint()))
     }
 }

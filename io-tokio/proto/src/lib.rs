@@ -2,6 +2,13 @@
 //!
 //! Field numbers and meanings are those of Istio's workload, authorization and certificate services and of the delta
 //! discovery service of xDS v3. With the feature `grpc`, the services' clients and servers are here too.
+//!
+//! [`decode`] makes core's facts of what a control plane sends; [`encode`] is the way back. What cannot be decoded has a typed
+//! reason, and is never taken for less than it says.
+
+pub mod decode;
+pub mod delta;
+pub mod encode;
 
 macro_rules! generated {
     ($package:literal) => {
@@ -44,16 +51,16 @@ mod package {
     }
 }
 
-/// How a proxy gets certificates (`istio.v1.auth`; `proto/istio/certificate.proto`).
-pub use package::istio::v1::auth as certificate;
-/// Policies as a node proxy is told of them (`istio.security`; `proto/istio/authorization.proto`).
-pub use package::istio::security as authorization;
-/// Workloads and services as a node proxy is told of them (`istio.workload`; `proto/istio/workload.proto`).
-pub use package::istio::workload;
 /// Delta xDS (`envoy.service.discovery.v3`; `proto/envoy/discovery.proto`).
 pub use package::envoy::service::discovery::v3 as discovery;
 /// Why a resource was not taken (`google.rpc`; `proto/google/rpc/status.proto`).
 pub use package::google::rpc;
+/// Policies as a node proxy is told of them (`istio.security`; `proto/istio/authorization.proto`).
+pub use package::istio::security as authorization;
+/// How a proxy gets certificates (`istio.v1.auth`; `proto/istio/certificate.proto`).
+pub use package::istio::v1::auth as certificate;
+/// Workloads and services as a node proxy is told of them (`istio.workload`; `proto/istio/workload.proto`).
+pub use package::istio::workload;
 
 /// The type URL of a workload or a service.
 pub const ADDRESS: &str = "type.googleapis.com/istio.workload.Address";

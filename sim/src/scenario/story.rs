@@ -40,6 +40,10 @@ pub(super) fn words(event: &Event) -> String {
         }
         Event::DryRun { policy, denies, .. } => format!("dry run of {policy}: denies {denies}"),
         Event::HeadersIgnored { peer, count } => format!("{count} headers of {peer} ignored"),
+        Event::EndpointEjected { service, endpoint, lasts } => {
+            format!("{endpoint} of {service} ejected for {} s", lasts.as_secs())
+        }
+        Event::EndpointReturned { service, endpoint } => format!("{endpoint} of {service} returned"),
         Event::Misuse(what) => format!("misuse: {what}"),
         Event::Drained => "drained".to_owned(),
         Event::WorkerRestarted { why, .. } => format!("worker restarted: {why}"),

@@ -2,9 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use culvert_core::engine::boundary::ResolveFault;
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
+use culvert_core::identity::rotation::FetchId;
 use culvert_core::time::Time;
 
 use super::app::AppId;
@@ -28,10 +33,16 @@ pub(super) enum Happening {
     Credential(NodeId, SpiffeId),
     /// The control plane's word reaches a node.
     Facts(NodeId, Parcel),
+    /// The certificate authority answers a fetch of a node's rotation.
+    Fetched(NodeId, SpiffeId, FetchId),
+    /// A resolver answers.
+    Resolved(NodeId, Arc<str>, Result<(Vec<IpAddr>, Duration), ResolveFault>),
     /// A node gets a newer credential, whatever it asked for.
     Reissue(NodeId, SpiffeId),
     /// A node asks for a newer credential.
     Renew(NodeId, SpiffeId),
+    /// A deadline of a node's rotation may have come.
+    Rotate(NodeId),
     /// The authority's root changes: the next phase of it.
     Root(Phase),
     /// A dial reaches its target.

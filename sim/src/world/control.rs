@@ -1,8 +1,9 @@
 //! The control plane: every node hears of changed facts on a stream of its own, at once, late, twice, out of order, or not at
 //! all for a while.
 //!
-//! What a node hears are resources in a version; it knows which it heard last, and drops what is older. What its engine gets are
-//! snapshots, as ever. Whatever happened on the way, nodes that have heard everything have the same facts (S13).
+//! What a node hears are responses of delta xDS, which its session takes in (`culvert_core::xds`); what a node whose stream is set
+//! up anew hears goes by what its session says it has. Within a stream nothing is told that is older than what was told before.
+//! Whatever happened on the way, nodes that have heard everything have the same facts (S13, L6).
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use culvert_core::engine::boundary::Input;
-use culvert_core::mesh::{
-    Changed, Delta, NetworkAddress, PolicyEntry, PolicyKey, ServiceKey, Snapshot, Uid, Workload,
-};
-use culvert_core::seed::Draws;
+use culvert_core::mesh::{Changed, Delta, NetworkAddress, Snapshot};
+use culvert_core::seed::{Draws, Seed};
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
 
@@ -23,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agenda::Happening;
 use super::digest::Digest;
+use super::hearing::{Hearing, Held, Key};
 use super::{NodeId, World};
 
 /// How a node hears of facts that change.
@@ -49,14 +49,6 @@ pub enum CatchUp {
     Whole,
 }
 
-/// The name of a resource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Policy(PolicyKey),
-    Service(ServiceKey),
-    Workload(Uid),
-}
-
 /// Resources in one version, on their way to a node.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
@@ -69,6 +61,7 @@ pub(super) struct Parcel {
 #[derive(Debug)]
 struct Subscription {
     delivery: Delivery,
+    hearing: Hearing,
     /// What it knows now, and what it knew before, each since when.
     views: Vec<(Time, Arc<Snapshot>)>,
     heard: BTreeMap<Key, usize>,
@@ -85,18 +78,25 @@ pub(super) struct Control {
     /// By version.
     log: Vec<Arc<Snapshot>>,
     subscriptions: Vec<Subscription>,
+    seed: Seed,
     draws: Draws,
 }
 
 impl Control {
-    pub(super) fn new(draws: Draws, facts: Arc<Snapshot>) -> Control {
-        Control { log: vec![facts], subscriptions: Vec::new(), draws }
+    pub(super) fn new(seed: Seed, facts: Arc<Snapshot>) -> Control {
+        Control { log: vec![facts], subscriptions: Vec::new(), seed, draws: seed.draws() }
+    }
+
+    fn informed(&self, now: Time) -> Hearing {
+        Hearing::informed(self.seed, now, self.facts(), self.log.len() - 1)
     }
 
     /// A node that knows what is so now.
     pub(super) fn subscribe(&mut self, now: Time) {
+        let hearing = self.informed(now);
         self.subscriptions.push(Subscription {
             delivery: Delivery::Prompt,
+            hearing,
             views: vec![(now, self.facts().clone())],
             heard: BTreeMap::new(),
             stream: 0,
@@ -107,8 +107,13 @@ impl Control {
 
     /// A node's process begins anew, and with it its stream: what it knows is what is so now, or nothing if nothing reaches it.
     pub(super) fn begin_anew(&mut self, node: NodeId, now: Time) -> Arc<Snapshot> {
-        let view = if self.is_cut(node) { Arc::new(Snapshot::new()) } else { self.facts().clone() };
+        let (view, hearing) = if self.is_cut(node) {
+            (Arc::new(Snapshot::new()), Hearing::new(self.seed, now))
+        } else {
+            (self.facts().clone(), self.informed(now))
+        };
         let subscription = &mut self.subscriptions[node.0];
+        subscription.hearing = hearing;
         subscription.stream += 1;
         subscription.under_way = 0;
         subscription.heard.clear();
@@ -142,6 +147,19 @@ impl Control {
         self.subscriptions[node.0].delivery == Delivery::Cut
     }
 
+    /// What one who holds this must be told of to know `facts`.
+    fn missing(&self, held: &Held, facts: &Snapshot) -> Vec<Key> {
+        let is_current = |key: &Key, version: &Option<usize>| {
+            version.and_then(|version| self.log.get(version)).is_some_and(|then| key.is_same(then, facts))
+        };
+        let (same, differ): (Vec<_>, Vec<_>) =
+            held.iter().partition(|(key, version)| is_current(key, version));
+        let same: BTreeSet<&Key> = same.into_iter().map(|(key, _)| key).collect();
+        let all = keys(&Snapshot::new().diff_to(facts)).into_iter().filter(|key| !same.contains(key));
+        let gone = differ.into_iter().map(|(key, _)| key).filter(|key| !key.exists(facts)).cloned();
+        all.chain(gone).collect()
+    }
+
     pub(super) fn delay(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX).max(1);
         Duration::from_nanos(self.draws.next_u64() % most)
@@ -162,7 +180,16 @@ impl World {
                 Delivery::Cut => {}
                 Delivery::Late(most) => self.send_each(node, keys(&changed), most, false),
                 Delivery::Prompt if Arc::ptr_eq(self.control.view(node), &before) => {
-                    self.take(node, facts.clone(), changed.clone());
+                    let (keys, version) = (keys(&changed), self.control.log.len() - 1);
+                    let (now, subscription) = (self.net.now, &mut self.control.subscriptions[node.0]);
+                    subscription.heard.extend(keys.iter().map(|key| (key.clone(), version)));
+                    let deltas = subscription.hearing.hear(now, &keys, &facts, version, false);
+                    // Nodes that took in the same share it.
+                    if deltas == Hearing::expected(&keys, &facts) {
+                        self.take(node, facts.clone(), changed.clone());
+                    } else {
+                        self.take_all(node, deltas);
+                    }
                 }
                 Delivery::Prompt => self.hear(node, self.control.log.len() - 1, keys(&changed)),
                 Delivery::Twice(most) => self.send_each(node, keys(&changed), most, true),
@@ -178,37 +205,45 @@ impl World {
         if delivery == Delivery::Cut {
             subscription.stream += 1;
             subscription.under_way = 0;
+            subscription.hearing.lose(self.net.now);
         } else if was == Delivery::Cut {
             subscription.heard.clear();
-            self.catch_up(node, delivery, catch_up);
+            let held = subscription.hearing.begin(self.net.now, &self.control.log);
+            // Each kind is answered, also where there is nothing to say.
+            let deltas = subscription.hearing.hear(self.net.now, &[], &Snapshot::new(), 0, true);
+            assert!(deltas.is_empty(), "an empty answer changes nothing");
+            self.catch_up(node, &held, delivery, catch_up);
         } else if delivery == Delivery::Prompt && subscription.under_way > 0 {
-            self.catch_up(node, delivery, CatchUp::Difference);
+            let facts = self.control.facts().clone();
+            let missed = keys(&self.control.view(node).diff_to(&facts));
+            self.send(node, self.control.log.len() - 1, missed, Duration::ZERO);
         }
     }
 
-    fn catch_up(&mut self, node: NodeId, delivery: Delivery, how: CatchUp) {
-        let (view, now) = (self.control.view(node).clone(), self.control.log.len() - 1);
+    /// Says what a node does not know yet, going by what it says it has.
+    fn catch_up(&mut self, node: NodeId, held: &Held, delivery: Delivery, how: CatchUp) {
+        let now = self.control.log.len() - 1;
         let facts = self.control.facts().clone();
         let most = match delivery {
             Delivery::Late(most) | Delivery::Twice(most) => most,
             Delivery::Cut | Delivery::Prompt => Duration::ZERO,
         };
-        let missed = view.diff_to(&facts);
-        self.control.subscriptions[node.0].confused |= !missed.removed.is_empty();
+        let missed = self.control.missing(held, &facts);
+        self.control.subscriptions[node.0].confused |= missed.iter().any(|key| !key.exists(&facts));
         match how {
-            CatchUp::Difference => self.send(node, now, keys(&missed), most),
+            CatchUp::Difference => self.send(node, now, missed, most),
             CatchUp::Whole => {
                 let nothing = Snapshot::new();
-                let all = [keys(&nothing.diff_to(&facts)), keys(&missed)].concat();
+                let all = [keys(&nothing.diff_to(&facts)), missed].concat();
                 self.send_each(node, all, most, false);
             }
             CatchUp::Behind => {
                 let old = usize::try_from(self.control.draws.next_u64() % (now as u64 + 1)).unwrap_or(0);
                 let past = self.control.log[old].clone();
-                let back = keys(&view.diff_to(&past));
+                let back = self.control.missing(held, &past);
                 self.control.subscriptions[node.0].confused |= !back.is_empty();
                 let again: BTreeSet<Key> =
-                    [keys(&past.diff_to(&facts)), keys(&missed)].concat().into_iter().collect();
+                    [keys(&past.diff_to(&facts)), missed].concat().into_iter().collect();
                 self.send(node, old, back, Duration::ZERO);
                 self.send(node, now, again.into_iter().collect(), most);
             }
@@ -251,19 +286,31 @@ impl World {
     fn hear(&mut self, node: NodeId, version: usize, keys: Vec<Key>) {
         let source = self.control.log[version].clone();
         let subscription = &mut self.control.subscriptions[node.0];
-        let mut delta = Delta::new();
+        let mut fresh = Vec::new();
         for key in keys {
             match subscription.heard.get(&key) {
                 Some(heard) if *heard > version => subscription.confused = true,
                 heard => {
                     subscription.confused |= heard == Some(&version);
-                    put(&mut delta, &key, &source);
-                    subscription.heard.insert(key, version);
+                    subscription.heard.insert(key.clone(), version);
+                    fresh.push(key);
                 }
             }
         }
-        let (snapshot, changed) = self.control.view(node).apply(delta);
-        self.take(node, Arc::new(snapshot), Arc::new(changed));
+        let deltas = subscription.hearing.hear(self.net.now, &fresh, &source, version, false);
+        self.take_all(node, deltas);
+    }
+
+    /// A node takes in what its session says, one after the other.
+    fn take_all(&mut self, node: NodeId, deltas: Vec<Delta>) {
+        let mut view = self.control.view(node).clone();
+        let mut all = Changed::default();
+        for delta in deltas {
+            let (snapshot, changed) = view.apply(delta);
+            view = Arc::new(snapshot);
+            all.merge(changed);
+        }
+        self.take(node, view, Arc::new(all));
     }
 
     /// A node takes in facts, right or wrong.
@@ -343,14 +390,15 @@ impl World {
 /// One number for the facts of a snapshot and for what its indexes find, not for its history.
 fn canonical(snapshot: &Snapshot) -> u64 {
     let mut text = String::new();
-    let uids = |found: &[Arc<Workload>]| found.iter().map(|w| w.uid.clone()).collect::<Vec<_>>();
     for workload in snapshot.workloads() {
         let identity = workload.identity();
-        let same = snapshot.instances(identity.namespace(), &workload.name, identity.service_account());
+        let same = snapshot
+            .instances(identity.namespace(), &workload.name, identity.service_account())
+            .map(|same| &same.uid);
         let at = workload.ips.iter().map(|ip| NetworkAddress::new(workload.network.clone(), *ip));
         let at: Vec<_> = at.map(|at| snapshot.workload_at(&at).map(|found| &found.uid)).collect();
         let policies: Vec<_> = snapshot.policies_for(workload).collect();
-        let _infallible = write!(text, "{workload:?} {:?} {at:?} {policies:?}", uids(same));
+        let _infallible = write!(text, "{workload:?} {:?} {at:?} {policies:?}", same.collect::<Vec<_>>());
     }
     for service in snapshot.services() {
         let endpoints: Vec<_> = snapshot.endpoints(&service.key).map(|endpoint| &endpoint.uid).collect();
@@ -375,25 +423,4 @@ fn keys(changed: &Changed) -> Vec<Key> {
     let services = changed.services.iter().cloned().map(Key::Service);
     let policies = changed.policies.iter().cloned().map(Key::Policy);
     workloads.chain(services).chain(policies).collect()
-}
-
-/// Puts a resource as it is in `source` into a delta.
-fn put(delta: &mut Delta, key: &Key, source: &Snapshot) {
-    match key {
-        Key::Policy(key) => match source.policy(key) {
-            Some(PolicyEntry::Decoded(policy)) => delta.upsert_policy(policy.clone()),
-            Some(PolicyEntry::Undecodable { scope, reason }) => {
-                delta.undecodable_policy(key.clone(), *scope, reason.clone());
-            }
-            None => delta.remove_policy(key.clone()),
-        },
-        Key::Service(key) => match source.service(key) {
-            Some(service) => delta.upsert_service(service.clone()),
-            None => delta.remove_service(key.clone()),
-        },
-        Key::Workload(uid) => match source.workload(uid.as_str()) {
-            Some(workload) => delta.upsert_workload(workload.clone()),
-            None => delta.remove_workload(uid.clone()),
-        },
-    }
 }

@@ -32,7 +32,9 @@ impl Digest {
             }
             Output::Interest { socket, interest } => (socket, interest).hash(self),
             Output::Join { a, b } => (a, b).hash(self),
-            Output::NeedCredential(id) => id.hash(self),
+            Output::NeedCredential { id, demand } => (id, demand).hash(self),
+            Output::DropCredential(id) => id.hash(self),
+            Output::Resolve { host } => host.hash(self),
             Output::Finish { socket } => socket.hash(self),
             Output::Close { socket, mode } => (socket, mode).hash(self),
             Output::Report(event) => self.event(event),
@@ -58,6 +60,8 @@ impl Digest {
                 (policy, denies).hash(self);
             }
             Event::HeadersIgnored { peer, count } => (peer, count).hash(self),
+            Event::EndpointEjected { service, endpoint, lasts } => (service, endpoint, lasts).hash(self),
+            Event::EndpointReturned { service, endpoint } => (service, endpoint).hash(self),
             Event::Misuse(what) => what.hash(self),
             Event::Drained => {}
             Event::WorkerRestarted { why, restarts } => (why, restarts).hash(self),

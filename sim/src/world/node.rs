@@ -308,9 +308,11 @@ impl Node {
                     assert!(!event.is_error(), "S22: an error of ours: {event:?}");
                     self.reports.push((net.now, event));
                 }
-                Output::Connect { .. } | Output::Deliver { .. } | Output::NeedCredential(_) => {
-                    self.wants.push(output)
-                }
+                Output::Connect { .. }
+                | Output::Deliver { .. }
+                | Output::NeedCredential { .. }
+                | Output::DropCredential(_)
+                | Output::Resolve { .. } => self.wants.push(output),
             }
         }
     }

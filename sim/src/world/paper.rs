@@ -48,9 +48,25 @@ const HOUR: u64 = 3600;
 impl World {
     /// The authority answers with something that is wrong. As in production, what cannot be a credential becomes none.
     pub(super) fn issue_wrongly(&mut self, node: NodeId, id: SpiffeId, wrong: Wrong) {
+        let outcome = self.wrong_credential(node, &id, wrong);
+        self.renewals.mislead(node, &id);
+        // A node may take for its own what will be valid later.
+        if wrong == Wrong::NotYet {
+            self.issued.insert((node, id.clone()));
+        }
+        self.input(node, Input::Credential { id, outcome });
+    }
+
+    /// Something that is wrong, as it reaches an engine.
+    pub(super) fn wrong_credential(
+        &self,
+        node: NodeId,
+        id: &SpiffeId,
+        wrong: Wrong,
+    ) -> Result<Arc<Credential>, IdentityFault> {
         let now = self.now().wall.as_unix_secs();
         let at = WallTime::from_unix_secs;
-        let mut template = Template::svid(&id, at(now), at(now + 24 * HOUR));
+        let mut template = Template::svid(id, at(now), at(now + 24 * HOUR));
         match wrong {
             Wrong::Expired => {
                 (template.not_before, template.not_after) = (at(now - 2 * HOUR), at(now - HOUR));
@@ -71,14 +87,8 @@ impl World {
         let issued =
             Issued { id: id.clone(), chain, bundle: self.authority.bundle().clone(), generation: u64::MAX };
         let wall = self.now_at(node).wall;
-        let outcome = Credential::new(issued, own, wall)
+        Credential::new(issued, own, wall)
             .map(Arc::new)
-            .map_err(|fault| IdentityFault::Unusable(fault.to_string()));
-        self.renewals.mislead(node, &id);
-        // A node may take for its own what will be valid later.
-        if wrong == Wrong::NotYet {
-            self.issued.insert((node, id.clone()));
-        }
-        self.input(node, Input::Credential { id, outcome });
+            .map_err(|fault| IdentityFault::Unusable(fault.to_string()))
     }
 }

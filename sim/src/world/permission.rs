@@ -120,7 +120,7 @@ impl World {
         };
         let permitted = |(view, source): &(&Snapshot, &Arc<Workload>)| {
             let from = connection.source.ip();
-            model::ways(view, source, from, connection.destination).iter().any(taken)
+            model::ways(view, &self.names.said, source, from, connection.destination).iter().any(taken)
         };
         let law = if in_mesh { "S8" } else { "S10" };
         assert!(known.iter().any(permitted), "{law}: no facts permit the way of {connection:?}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use culvert_core::engine::boundary::Input;
 use culvert_core::fault::Fault;
-use culvert_core::identity::{IdentityFault, SpiffeId};
+use culvert_core::identity::{Credential, IdentityFault, SpiffeId};
 use culvert_core::telemetry::{Connection, Event, Path, Reason, Reporter};
 use culvert_core::time::{Time, WallTime};
 use culvert_core::tls::TlsFault;
@@ -45,6 +45,8 @@ pub(super) struct Renewals {
     backdate: Duration,
     /// The ends of what each node was issued last.
     ends: BTreeMap<(NodeId, SpiffeId), WallTime>,
+    /// What the authority is asked for and has not answered.
+    asked: BTreeSet<(NodeId, SpiffeId)>,
     /// When each is asked for next.
     planned: BTreeMap<(NodeId, SpiffeId), Time>,
     /// Who asked for a newer one in vain.
@@ -69,6 +71,12 @@ impl Renewals {
     /// A node's process is another one, which has no credential yet.
     pub(super) fn begin_anew(&mut self, node: NodeId) {
         self.ends.retain(|(holder, _), _| *holder != node);
+        self.asked.retain(|(holder, _)| *holder != node);
+    }
+
+    /// Others may have to refuse a node's certificates from here on, or it those of others.
+    pub(super) fn distrust(&mut self, node: NodeId) {
+        self.unsound.insert(node);
     }
 
     /// A node was given what is wrong: it goes on with what it has, if it has anything.
@@ -96,15 +104,23 @@ impl World {
     }
 
     pub(super) fn ask(&mut self, node: NodeId, id: SpiffeId) {
+        if !self.renewals.asked.insert((node, id.clone())) {
+            // It became more urgent while the authority is on it.
+            return;
+        }
         let delay = match self.nodes[node.0].issuing {
             Issuing::After(delay) | Issuing::Refusing(delay) => delay,
             Issuing::Wrong(_) => Duration::from_millis(5),
-            Issuing::Never => return self.plan(node, id, RETRY),
+            Issuing::Never => {
+                self.renewals.asked.remove(&(node, id.clone()));
+                return self.plan(node, id, RETRY);
+            }
         };
         self.net.agenda.put(self.net.now.after(delay), Happening::Credential(node, id));
     }
 
     pub(super) fn authority_answers(&mut self, node: NodeId, id: SpiffeId) {
+        self.renewals.asked.remove(&(node, id.clone()));
         match self.nodes[node.0].issuing {
             Issuing::After(_) => return self.issue(node, id),
             Issuing::Refusing(_) => {
@@ -115,6 +131,22 @@ impl World {
             Issuing::Never => {}
         }
         self.plan(node, id, RETRY);
+    }
+
+    /// Whether what a node was issued last is over, by its clock.
+    pub(super) fn is_over(&self, node: NodeId, id: &SpiffeId) -> bool {
+        let end = self.renewals.ends.get(&(node, id.clone()));
+        end.is_some_and(|end| *end < self.now_at(node).wall)
+    }
+
+    pub(super) fn forget_credential(&mut self, node: NodeId, id: &SpiffeId) {
+        self.renewals.ends.remove(&(node, id.clone()));
+    }
+
+    /// A node goes on with this credential.
+    pub(super) fn note_credential(&mut self, node: NodeId, id: &SpiffeId, credential: &Credential) {
+        self.renewals.ends.insert((node, id.clone()), credential.not_after());
+        self.note_serial(node, id, credential.chain());
     }
 
     pub(super) fn issue(&mut self, node: NodeId, id: SpiffeId) {
@@ -128,6 +160,7 @@ impl World {
         }
         self.renewals.ends.insert(key, end);
         let credential = self.authority.issue(&id, start, end).expect("validity ends after it begins");
+        self.note_serial(node, &id, credential.chain());
         self.input(node, Input::Credential { id: id.clone(), outcome: Ok(credential) });
         self.plan(node, id, self.lifetime / 2);
     }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use culvert_core::engine::boundary::{Input, Listener, Origin, Output, PodId};
 use culvert_core::fault::IoFault;
+use culvert_core::identity::rotation;
 use culvert_core::mesh::TunnelledApplication;
 
 use super::agenda::Happening;
@@ -30,7 +31,10 @@ impl World {
             Happening::Answer(wire, outcome) => self.answered(wire, outcome),
             Happening::Arrive(wire, side, segment) => self.net.arrive(wire, side, segment),
             Happening::Credential(node, id) => self.authority_answers(node, id),
+            Happening::Fetched(node, id, fetch) => self.fetched(node, id, fetch),
+            Happening::Rotate(node) => self.rotation_due(node),
             Happening::Reissue(node, id) => self.issue(node, id),
+            Happening::Resolved(node, host, outcome) => self.resolved(node, host, outcome),
             Happening::Renew(node, id) => self.renew(node, id),
             Happening::Root(phase) => self.next_root(phase),
             Happening::Facts(node, parcel) => self.arrived(node, parcel),
@@ -68,7 +72,17 @@ impl World {
                     self.nodes[node.0].in_memory.insert(socket);
                     self.nodes[node.0].sockets.insert(socket, (wire, Side::Dialler));
                 }
-                Output::NeedCredential(id) => self.ask(node, id),
+                Output::NeedCredential { id, demand } if self.rotates() => {
+                    self.rotate_by(node, rotation::Input::Wanted { id, demand });
+                }
+                // Where nodes renew by themselves, nobody is asked again because one is over.
+                Output::NeedCredential { id, .. } if self.is_over(node, &id) => {}
+                Output::NeedCredential { id, .. } => self.ask(node, id),
+                Output::DropCredential(id) if self.rotates() => {
+                    self.rotate_by(node, rotation::Input::Dropped { id });
+                }
+                Output::DropCredential(id) => self.forget_credential(node, &id),
+                Output::Resolve { host } => self.look_up(node, host),
                 Output::Close { socket, mode } => {
                     // Opened and closed in one turn: it was wanted earlier in this list.
                     if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {

@@ -38,6 +38,7 @@ fn engine() -> Engine {
         keep_source: false,
         bind_pod_address: false,
         join: false,
+        response_baggage: true,
     };
     let mut engine = Engine::new(config, Arc::new(Snapshot::new().apply(delta).0), NOW);
     let workload = WorkloadRef { namespace: "n".into(), name: "a".into(), service_account: "a".into() };

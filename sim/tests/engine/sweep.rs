@@ -51,6 +51,7 @@ fn relaying(count: u16, judgements_per_turn: usize) -> (Engine, Vec<(SocketId, S
         keep_source: true,
         bind_pod_address: false,
         join: false,
+        response_baggage: true,
     };
     let mut engine = Engine::new(config, facts("}"), now());
     let workload = WorkloadRef { namespace: "n".into(), name: "b".into(), service_account: "default".into() };

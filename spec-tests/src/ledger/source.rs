@@ -47,7 +47,7 @@ impl Tests {
                 property = Some(indent);
             } else if code == "}" && property == Some(indent) {
                 property = None;
-            } else if code.starts_with("#[test]") {
+            } else if code.starts_with("#[test]") || code.starts_with("#[tokio::test") {
                 is_test = true;
             } else if code.starts_with("#[ignore") {
                 is_ignored = true;

@@ -1,5 +1,6 @@
 //! The PKI of a test: that of the foreign peers, or one made here.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -114,10 +115,15 @@ impl Certificates {
 }
 
 impl CredentialSource for Certificates {
-    fn fetch(&mut self, id: &SpiffeId) -> Result<Material, String> {
+    fn fetch(&self, id: &SpiffeId) -> Result<Material, String> {
         let path = self.dir.join(format!("{}.key", id.service_account()));
         let key =
             PrivateKeyDer::from_pem_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Material { chain: self.certificates(id.service_account())?, key, roots: self.certificates("ca")? })
+        Ok(Material {
+            chain: self.certificates(id.service_account())?,
+            key,
+            roots: self.certificates("ca")?,
+            federated: BTreeMap::new(),
+        })
     }
 }

@@ -9,12 +9,13 @@ use std::time::Instant;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reason};
 use culvert_linux::netns::Netns;
 use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
-use culvert_linux::socket::EXEMPT_MARK;
+use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
 use super::{Certificates, Mesh, PATIENCE, Process, Runtime, Stream, workspace};
 
@@ -40,6 +41,8 @@ pub struct NodeSetup {
     pub runtime: Runtime,
     /// Where credentials come from.
     pub certificates: Certificates,
+    /// Whether its answers say what the workload is.
+    pub response_baggage: bool,
     /// Whether what has a waypoint refuses all others.
     pub require_waypoint: bool,
     /// A connection that is opened to this destination panics the worker that says so.
@@ -58,6 +61,7 @@ impl NodeSetup {
             workers: 1,
             runtime: Runtime::of_tests(),
             certificates: certificates.clone(),
+            response_baggage: true,
             require_waypoint: false,
             deadly: None,
         }
@@ -135,9 +139,11 @@ impl NodeSetup {
             original_source: if redirected { OriginalSource::Required } else { OriginalSource::Never },
             bind_pod_address: !redirected,
             join: true,
-            mark: redirected.then_some(EXEMPT_MARK),
+            response_baggage: self.response_baggage,
+            sockets: SocketSettings { mark: redirected.then_some(EXEMPT_MARK), ..SocketSettings::default() },
             crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
             credentials: Box::new(self.certificates.clone()),
+            trust: Trust::default(),
             on_event: Arc::new(move |worker, event| {
                 record.push(worker, event.clone());
                 let killed = matches!(event, Event::Opened(c) if Some(c.destination) == deadly);

@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use super::PATIENCE;
 
 /// Which stream of a child is read line by line; the other is inherited or dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,12 @@ pub enum Stream {
 struct Lines {
     lines: VecDeque<String>,
     ended: bool,
+}
+
+/// Whether a thread has stopped, or ended meanwhile. Its state follows the name, which is in brackets and may hold any.
+fn is_stopped(task: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(task.join("stat")) else { return true };
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['T', 'Z', 'X']))
 }
 
 /// A running child. Dropping it kills it.
@@ -96,6 +105,18 @@ impl Process {
         let id = libc::pid_t::try_from(self.child.id()).unwrap();
         // SAFETY: kill takes no pointers; the child is ours and not yet waited for, so its id is its own.
         unsafe { libc::kill(id, signal) };
+    }
+
+    /// Stops it in the middle of whatever it does, and returns once none of its threads runs. It goes on with SIGCONT.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+        let tasks = format!("/proc/{}/task", self.id());
+        let deadline = Instant::now() + PATIENCE;
+        // The signal stops a thread once the kernel has had its turn with it: on a busy machine that takes a while.
+        while !std::fs::read_dir(&tasks).unwrap().flatten().all(|task| is_stopped(&task.path())) {
+            assert!(Instant::now() < deadline, "the process does not stop");
+            std::thread::yield_now();
+        }
     }
 
     /// Ends it without a word and waits until it is gone.

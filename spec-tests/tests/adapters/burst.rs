@@ -17,7 +17,7 @@ fn all_are_served(runtime: Runtime) {
     let certificates = Certificates::issue(&["client"]);
     let setup = NodeSetup { runtime, ..NodeSetup::new(&mesh, "client", client.ip, &certificates) };
     let node = setup.forward(client.port(7000), server.port(7000)).spawn();
-    node.process.signal(libc::SIGSTOP);
+    node.process.pause();
     // The kernel answers for it.
     let waiting: Vec<TcpStream> = (0..MANY).map(|_| converse(client.port(7000))).collect();
     node.process.signal(libc::SIGCONT);

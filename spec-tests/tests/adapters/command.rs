@@ -4,8 +4,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use culvert_core::engine::boundary::WorkloadRef;
@@ -187,7 +187,7 @@ fn a_node_whose_workers_cannot_begin_again_can_be_ended() {
 struct Defective;
 
 impl CredentialSource for Defective {
-    fn fetch(&mut self, _: &SpiffeId) -> Result<Material, String> {
+    fn fetch(&self, _: &SpiffeId) -> Result<Material, String> {
         panic!("a defect of the source")
     }
 }
@@ -203,4 +203,48 @@ fn a_source_of_credentials_that_panics_is_asked_again() {
     for _ in 0..2 {
         assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok("a defect of the source"));
     }
+}
+
+/// A source that hangs for one identity until it is let go, and tells of whom it was asked for.
+struct Hanging {
+    certificates: Certificates,
+    asked: Mutex<Sender<SpiffeId>>,
+    until: Mutex<Receiver<()>>,
+}
+
+impl CredentialSource for Hanging {
+    fn fetch(&self, id: &SpiffeId) -> Result<Material, String> {
+        self.asked.lock().unwrap().send(id.clone()).unwrap_or_default();
+        if id.service_account() == "client" {
+            let _released = self.until.lock().unwrap().recv();
+        }
+        self.certificates.fetch(id)
+    }
+}
+
+#[test]
+fn a_source_of_credentials_that_hangs_for_one_identity_delays_no_other() {
+    let address = Address::take();
+    let mesh = Mesh::new().workload("client", address.ip).workload("server", address.ip);
+    let (tell, asked) = channel();
+    let (release, until) = channel();
+    let source = Hanging {
+        certificates: Certificates::issue(&["client", "server"]),
+        asked: Mutex::new(tell),
+        until: Mutex::new(until),
+    };
+    let mut config = config(&address, &mesh, source);
+    let (consumer, _incoming) = backlog(1);
+    let workload = WorkloadRef::new("default", "server", "server");
+    let mut pod = PodConfig::in_process(&mesh.snapshot(), workload, consumer).unwrap();
+    pod.ports.hbone = 15_009;
+    config.pods.push(pod);
+    let node = Runtime::Mio.start(config, mesh.snapshot()).unwrap();
+    let mut names = [(); 2].map(|()| asked.recv_timeout(PATIENCE).unwrap().service_account().to_owned());
+    names.sort_unstable();
+    assert_eq!(names, ["client", "server"]);
+    // Only what was served can be renewed, and the one that hangs is not waited for.
+    node.renew_credentials().wait();
+    drop(node);
+    drop(release);
 }

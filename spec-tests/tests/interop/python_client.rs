@@ -27,6 +27,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Option<Scene> {
+        Scene::with(|node| node)
+    }
+
+    fn with(change: impl FnOnce(NodeSetup) -> NodeSetup) -> Option<Scene> {
         let peers = Peers::find()?;
         let server = Address::take();
         let dialled = Arc::new(AtomicUsize::new(0));
@@ -37,7 +41,7 @@ impl Scene {
         };
         let mesh = Mesh::new().workload("server", server.ip);
         Some(Scene {
-            node: NodeSetup::new(&mesh, "server", server.ip, &peers.certificates).start(),
+            node: change(NodeSetup::new(&mesh, "server", server.ip, &peers.certificates)).start(),
             target: server.port(7000).to_string(),
             _echo: Server::start(server.port(7000), serve),
             peers,
@@ -110,6 +114,14 @@ fn a_good_client_is_served_over_tls_1_3_and_h2_with_our_settings() {
     assert_eq!(seen["settings"]["4"], 4 << 20, "{seen}");
     assert!(seen["headers"]["baggage"].as_str().is_some_and(|b| b.contains("k8s.namespace.name=default")));
     scene.node.events.wait_for(1, |event| matches!(event, Event::Closed { reason: Reason::Completed, .. }));
+}
+
+#[test]
+fn a_node_that_keeps_it_to_itself_does_not_say_what_the_workload_is() {
+    let Some(scene) = Scene::with(|node| NodeSetup { response_baggage: false, ..node }) else { return };
+    let seen = scene.ask(&scene.target, &[]);
+    assert_well(&seen);
+    assert_eq!(seen["headers"]["baggage"], Value::Null, "{seen}");
 }
 
 #[test]

@@ -72,8 +72,10 @@ impl Scene {
                     })
                 })
                 .collect();
-            let times = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+            let outcomes: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
+            // Before anything may panic: what runs beside would never end.
             over.store(true, Ordering::SeqCst);
+            let times = outcomes.into_iter().map(|outcome| outcome.unwrap()).collect();
             assert!(beside.join().unwrap() > CALLERS);
             times
         })
@@ -87,7 +89,7 @@ fn spread(times: &[Duration]) -> Duration {
 #[test]
 fn callers_of_a_peer_that_never_answered_fail_after_one_deadline() {
     let scene = Scene::new(Limits::default());
-    scene.server.process.signal(libc::SIGSTOP);
+    scene.server.process.pause();
     let times = scene.all_fail_together();
     let deadline = Limits::default().tls_handshake;
     let margin = Duration::from_secs(2);
@@ -106,7 +108,7 @@ fn callers_on_an_open_tunnel_that_stalls_fail_after_one_deadline_and_it_is_retir
     let mut held = converse(scene.pair.entry(7000));
     held.write_all(b"x").unwrap();
     assert_eq!(take(&held, 1).unwrap(), b"x");
-    scene.server.process.signal(libc::SIGSTOP);
+    scene.server.process.pause();
     let times = scene.all_fail_together();
     let margin = Duration::from_secs(1);
     assert!(times.iter().all(|time| *time > deadline - margin && *time < deadline + margin), "{times:?}");

@@ -47,6 +47,22 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// Visit every state that small machines of the core can reach
     Explore(ExploreArgs),
+    /// Renew certificates for weeks, with an authority that is often away and roots that change
+    Certificates(CertificatesArgs),
+}
+
+/// Arguments of `culvert sim certificates`.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(crate) struct CertificatesArgs {
+    /// Simulated days
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) days: u64,
+    /// Workloads, each with an identity of its own
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) workloads: usize,
+    /// What chance is drawn from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 /// Whose cryptography nodes, attackers and authorities have.

@@ -20,9 +20,12 @@ use culvert::failure::Failure;
 use culvert_sim::cryptography::Cryptography;
 use culvert_sim::explore::{self, Bounds, Known};
 use culvert_sim::idle;
+use culvert_sim::month::Month;
 use culvert_sim::scenario::{Enumeration, Golden, Outcome, Scenario, VOCABULARY, Violation, shrink_with};
 
-use args::{BenchArgs, Command, CommandLine, ExploreArgs, Provider, ReplayArgs, RunArgs, ShrinkArgs};
+use args::{
+    BenchArgs, CertificatesArgs, Command, CommandLine, ExploreArgs, Provider, ReplayArgs, RunArgs, ShrinkArgs,
+};
 use campaign::{Campaign, Runs};
 use summary::Summary;
 
@@ -57,6 +60,7 @@ fn run(command: &Command) -> Result<(), Failure> {
         Command::Shrink(args) => make_small(args),
         Command::Bench(args) => bench(args),
         Command::Explore(args) => visit(args),
+        Command::Certificates(args) => certificates(args),
     }
 }
 
@@ -74,6 +78,19 @@ fn run_campaign(args: &RunArgs) -> Result<(), Failure> {
         return Err(Failure::new(format!("never seen: {}", never_seen.join(", ")))
             .hint("run more seeds; if that does not help, scenarios no longer bring it about"));
     }
+    Ok(())
+}
+
+fn certificates(args: &CertificatesArgs) -> Result<(), Failure> {
+    let CertificatesArgs { days, workloads, seed } = *args;
+    let begun = Instant::now();
+    let month = Month { days, workloads, seed };
+    let report = panic::catch_unwind(|| month.run()).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Failure::new(text.unwrap_or_else(|| "a law is broken".to_owned()))
+    })?;
+    println!("{days} days, {workloads} workloads: {report} ({:.1} s)", begun.elapsed().as_secs_f64());
     Ok(())
 }
 

@@ -9,11 +9,13 @@ use std::time::Duration;
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
 use culvert_core::fault::Fault;
+use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::{Compat, Denial};
 use culvert_core::telemetry::{self, Event, Reason, Reporter};
 use culvert_linux::node::{Node, NodeConfig, OriginalSource, PodConfig};
+use culvert_linux::socket::SocketSettings;
 
 use super::{FlowRecord, Side, WorldError};
 use crate::args::DEFAULT_TRUST_DOMAIN;
@@ -110,9 +112,11 @@ fn config(
         original_source: if settings.keep_source { OriginalSource::Required } else { OriginalSource::Never },
         bind_pod_address: settings.bind_pod_address,
         join: true,
-        mark: settings.mark,
+        response_baggage: true,
+        sockets: SocketSettings { mark: settings.mark, ..SocketSettings::default() },
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(FromCa(ca)),
+        trust: Trust::default(),
         on_event: Arc::new(move |_, event| {
             if let Some(record) = record(event) {
                 // The demo is ending.

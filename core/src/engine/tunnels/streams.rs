@@ -261,21 +261,18 @@ impl<L: Lies> Engine<L> {
         self.timers.clear(Timer::Flow(flow));
         match status {
             200 => self.start_relay(now, flow),
-            status => self.fail(now, flow, Reason::Failed(Fault::Status(status))),
+            status => {
+                let fault = Fault::Status(status);
+                self.endpoint_failed(now, &[flow], &fault);
+                self.fail(now, flow, Reason::Failed(fault));
+            }
         }
     }
 
-    /// CONNECT provably did nothing: one more try, on another tunnel.
+    /// CONNECT provably did nothing: one more try.
     fn retry(&mut self, now: Now, flow: FlowId, tunnel: TunnelId, stream: StreamId) {
         self.forget_stream(tunnel, stream);
-        let key = self.tunnels.get(tunnel).and_then(|t| t.key.clone());
-        let Some(entry) = self.flows.get_mut(flow) else { return };
-        entry.retried = true;
-        entry.far = End::None;
-        self.timers.clear(Timer::Flow(flow));
-        if let Some(key) = key {
-            self.acquire(now, flow, key);
-        }
+        self.connect_again(now, flow);
     }
 
     /// CONNECT was not answered in time. A peer that has said nothing at all since then is dead to everybody who waits for
@@ -297,6 +294,7 @@ impl<L: Lies> Engine<L> {
                 *other != id && self.flows.get(*other).is_some_and(|f| f.phase == Phase::Opening)
             }));
         }
+        self.endpoint_failed(now, &failed, &fault);
         for flow in failed {
             self.fail(now, flow, Reason::Failed(fault.clone()));
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::index::{self, Reach};
+use super::index::{self, AtAddress, EndpointsOf, Naming, Reach};
+use crate::balance::Endpoints;
 use crate::mesh::{Changed, Delta, PolicyEntry, PolicyKey, Service, ServiceKey, Uid, Workload};
 
 impl Snapshot {
@@ -13,11 +14,12 @@ impl Snapshot {
         let mut next = self.clone();
         let mut changed = Changed::default();
         next.epoch = self.epoch.saturating_add(1);
-        for (uid, workload) in delta.workloads {
-            next.set_workload(uid, workload, &mut changed);
-        }
+        // Services first: the order of their endpoints depends on them.
         for (key, service) in delta.services {
             next.set_service(key, service, &mut changed);
+        }
+        for (uid, workload) in delta.workloads {
+            next.set_workload(uid, workload, &mut changed);
         }
         for (key, entry) in delta.policies {
             next.set_policy(key, entry, &mut changed);
@@ -26,7 +28,7 @@ impl Snapshot {
     }
 
     fn set_workload(&mut self, uid: Uid, workload: Option<Arc<Workload>>, changed: &mut Changed) {
-        let before = self.workloads.get(&uid).cloned();
+        let before = self.workload(uid.as_str()).cloned();
         if before == workload {
             return;
         }
@@ -36,50 +38,70 @@ impl Snapshot {
         match workload {
             Some(workload) => {
                 self.index_workload(&workload);
-                self.workloads.insert_mut(uid.clone(), workload);
                 changed.workloads.insert(uid);
             }
             None => {
-                self.workloads.remove_mut(&uid);
                 changed.removed.insert(uid);
             }
         }
     }
 
     fn index_workload(&mut self, workload: &Arc<Workload>) {
-        for address in index::addresses(workload) {
-            index::claim(&mut self.by_address, address, workload, index::workload_order);
+        self.workloads.insert(workload.clone(), index::by_uid);
+        self.by_instance.insert(workload.clone(), index::by_instance);
+        for at in index::addresses(workload) {
+            self.by_address.insert(at, AtAddress::order);
         }
-        let instance = instance(workload);
-        index::claim(&mut self.by_instance, instance, workload, |a, b| a.uid.cmp(&b.uid));
         for (key, _) in &workload.services {
-            index::nest(&mut self.endpoints, key.clone(), workload.uid.clone(), workload.clone());
+            let insert = |of: &mut EndpointsOf| Arc::make_mut(&mut of.endpoints).insert(key, workload);
+            if !self.endpoints.update(|known| known.key.cmp(key), insert) {
+                let service = self.services.get(key);
+                // The service's own key, where there is one: its text need not be there twice.
+                let key = service.map_or(key, |service| &service.key);
+                let mut endpoints = Endpoints::new(service.map(AsRef::as_ref));
+                endpoints.insert(key, workload);
+                self.endpoints.insert(EndpointsOf::new(key, endpoints), EndpointsOf::order);
+            }
         }
-        for key in &workload.authorization_policies {
-            let mut uids = self.references.get(key).cloned().unwrap_or_default();
-            uids.insert_mut(workload.uid.clone());
-            self.references.insert_mut(key.clone(), uids);
+        for at in 0..workload.authorization_policies.len() {
+            self.references.insert(Naming::new(workload, at), Naming::order);
         }
     }
 
-    fn forget_workload(&mut self, workload: &Workload) {
-        for address in index::addresses(workload) {
-            index::unclaim(&mut self.by_address, address, workload, index::workload_order);
+    fn forget_workload(&mut self, workload: &Arc<Workload>) {
+        self.workloads.remove(|known| known.uid.cmp(&workload.uid));
+        self.by_instance.remove(|known| index::by_instance(known, workload));
+        for at in index::addresses(workload) {
+            planted!(RemovedStaysIndexed => continue);
+            self.by_address.remove(|known| known.order(&at));
         }
-        let instance = instance(workload);
-        index::unclaim(&mut self.by_instance, instance, workload, |a, b| a.uid.cmp(&b.uid));
         for (key, _) in &workload.services {
-            index::unnest(&mut self.endpoints, key, &workload.uid);
-        }
-        for key in &workload.authorization_policies {
-            let Some(uids) = self.references.get(key) else { continue };
-            let left = uids.remove(&workload.uid);
-            if left.is_empty() {
-                self.references.remove_mut(key);
-            } else {
-                self.references.insert_mut(key.clone(), left);
+            let mut is_empty = false;
+            let remove = |of: &mut EndpointsOf| {
+                planted!(RemovedStaysChosen => return);
+                let endpoints = Arc::make_mut(&mut of.endpoints);
+                endpoints.remove(key, workload);
+                is_empty = endpoints.is_empty();
+            };
+            self.endpoints.update(|known| known.key.cmp(key), remove);
+            if is_empty {
+                self.endpoints.remove(|known| known.key.cmp(key));
             }
         }
+        for at in 0..workload.authorization_policies.len() {
+            let naming = Naming::new(workload, at);
+            self.references.remove(|known| known.order(&naming));
+        }
+    }
+
+    /// Brings the endpoints of a service into the order in which it is chosen from them now.
+    fn replan(&mut self, key: &ServiceKey, service: Option<&Service>) {
+        let replan = |of: &mut EndpointsOf| {
+            if let Some(anew) = of.endpoints.replanned(key, service) {
+                of.endpoints = Arc::new(anew);
+            }
+        };
+        self.endpoints.update(|known| known.key.cmp(key), replan);
     }
 
     fn set_service(&mut self, key: ServiceKey, service: Option<Arc<Service>>, changed: &mut Changed) {
@@ -97,6 +119,7 @@ impl Snapshot {
             index::unclaim(&mut self.by_hostname, key.hostname.clone(), &before, index::service_order);
         }
         changed.services.insert(key.clone());
+        self.replan(&key, service.as_deref());
         let Some(service) = service else {
             self.services.remove_mut(&key);
             return;
@@ -140,9 +163,4 @@ impl Snapshot {
         }
         self.policies.insert_mut(key, entry);
     }
-}
-
-fn instance(workload: &Workload) -> Arc<str> {
-    let identity = workload.identity();
-    index::instance_key(identity.namespace(), &workload.name, identity.service_account()).into()
 }

@@ -1,25 +1,142 @@
 //! The indexes of a snapshot: which keys a fact is found by, and who wins among several.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
 
-use crate::mesh::{NetworkAddress, NetworkMode, PolicyEntry, Scope, Service, TunnelProtocol, Workload};
+use crate::balance::Endpoints;
+use crate::btree::{BTree, Item};
+use crate::mesh::{
+    NetworkAddress, NetworkMode, PolicyEntry, PolicyKey, Scope, Service, ServiceKey, TunnelProtocol, Uid,
+    Workload,
+};
 
-/// The key under which a workload is found by namespace, service account and name. The first two hold no slash, so no
-/// two workloads that differ share a key.
-pub(super) fn instance_key(namespace: &str, name: &str, service_account: &str) -> String {
-    [namespace, service_account, name].join("/")
+/// A workload at one of its addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct AtAddress {
+    pub(super) ip: IpAddr,
+    pub(super) workload: Arc<Workload>,
+}
+
+impl Item for AtAddress {}
+
+impl AtAddress {
+    pub(super) fn cmp_address(&self, address: &NetworkAddress) -> Ordering {
+        self.ip.cmp(&address.ip()).then_with(|| cmp_text(&self.workload.network, address.network()))
+    }
+
+    /// By address; of those at one address the one that wins comes first.
+    pub(super) fn order(&self, other: &AtAddress) -> Ordering {
+        self.ip
+            .cmp(&other.ip)
+            .then_with(|| cmp_text(&self.workload.network, &other.workload.network))
+            .then_with(|| workload_order(&self.workload, &other.workload))
+    }
 }
 
 /// The addresses a workload is found by.
-pub(super) fn addresses(workload: &Workload) -> impl Iterator<Item = NetworkAddress> {
+pub(super) fn addresses(workload: &Arc<Workload>) -> impl Iterator<Item = AtAddress> {
     let own = match workload.network_mode {
         NetworkMode::HostNetwork => [].as_slice(),
         NetworkMode::Standard => workload.ips.as_ref(),
     };
-    own.iter().map(|ip| NetworkAddress::new(workload.network.clone(), *ip))
+    own.iter().map(|ip| AtAddress { ip: *ip, workload: workload.clone() })
+}
+
+/// The endpoints of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct EndpointsOf {
+    pub(super) key: ServiceKey,
+    pub(super) endpoints: Arc<Endpoints>,
+}
+
+impl Item for EndpointsOf {}
+
+impl EndpointsOf {
+    pub(super) fn new(key: &ServiceKey, endpoints: Endpoints) -> EndpointsOf {
+        EndpointsOf { key: key.clone(), endpoints: Arc::new(endpoints) }
+    }
+
+    pub(super) fn order(&self, other: &EndpointsOf) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// A workload, and one of the policies that it names.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Naming {
+    pub(super) workload: Arc<Workload>,
+    at: usize,
+}
+
+impl Item for Naming {}
+
+impl Naming {
+    pub(super) fn new(workload: &Arc<Workload>, at: usize) -> Naming {
+        Naming { workload: workload.clone(), at }
+    }
+
+    /// The policy; never absent.
+    pub(super) fn key(&self) -> Option<&PolicyKey> {
+        self.workload.authorization_policies.get(self.at)
+    }
+
+    pub(super) fn order(&self, other: &Naming) -> Ordering {
+        self.key().cmp(&other.key()).then_with(|| self.workload.uid.cmp(&other.workload.uid))
+    }
+}
+
+pub(super) fn by_uid(a: &Arc<Workload>, b: &Arc<Workload>) -> Ordering {
+    a.uid.cmp(&b.uid)
+}
+
+pub(super) fn by_instance(a: &Arc<Workload>, b: &Arc<Workload>) -> Ordering {
+    let identity = b.identity();
+    cmp_instance(a, identity.namespace(), identity.service_account(), &b.name).then_with(|| a.uid.cmp(&b.uid))
+}
+
+pub(super) fn cmp_instance(
+    workload: &Workload,
+    namespace: &str,
+    service_account: &str,
+    name: &str,
+) -> Ordering {
+    let identity = workload.identity();
+    cmp_text(identity.namespace(), namespace)
+        .then_with(|| cmp_text(identity.service_account(), service_account))
+        .then_with(|| workload.name.as_ref().cmp(name))
+}
+
+/// Texts that many facts share are one in memory, mostly.
+fn cmp_text(a: &str, b: &str) -> Ordering {
+    if std::ptr::eq(a, b) { Ordering::Equal } else { a.cmp(b) }
+}
+
+/// What makes of some workloads others.
+pub(super) fn workload_differences(
+    from: &BTree<Arc<Workload>>,
+    to: &BTree<Arc<Workload>>,
+) -> BTreeMap<Uid, Option<Arc<Workload>>> {
+    let mut differences = BTreeMap::new();
+    let (mut from, mut to) = (from.iter().peekable(), to.iter().peekable());
+    loop {
+        let order = match (from.peek(), to.peek()) {
+            (Some(a), Some(b)) => a.uid.cmp(&b.uid),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return differences,
+        };
+        let before = if order.is_le() { from.next() } else { None };
+        let after = if order.is_ge() { to.next() } else { None };
+        if before != after
+            && let Some(workload) = after.or(before)
+        {
+            differences.insert(workload.uid.clone(), after.cloned());
+        }
+    }
 }
 
 /// Which of two workloads wins an address: the lesser (node.md row 62). Equal only if they have one uid.
@@ -58,7 +175,6 @@ pub(super) fn unclaim<K: Ord, T>(
     item: &T,
     order: fn(&T, &T) -> Ordering,
 ) {
-    planted!(RemovedStaysIndexed => return);
     let Some(claims) = index.get(&key) else { return };
     let left: Vec<Arc<T>> =
         claims.iter().filter(|known| order(known, item) != Ordering::Equal).cloned().collect();

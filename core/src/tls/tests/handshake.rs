@@ -230,6 +230,28 @@ fn the_cipher_suites_are_the_meshs() {
 }
 
 #[test]
+fn key_exchange_withstands_quantum_computers_where_both_can() {
+    let ca = Ca::new("mesh");
+    let with_groups = |keep: fn(NamedGroup) -> bool| {
+        let mut provider = (*provider()).clone();
+        provider.kx_groups.retain(|group| keep(group.name()));
+        TlsContext::new(&provider, WallCell::new(WALL))
+    };
+    let agreed = |client: &TlsContext, server: &TlsContext| {
+        let of = |context: &TlsContext, id| context.for_credential(&ca.credential(id)).unwrap();
+        let (mut client, mut server) = pair(&of(client, A), &of(server, B));
+        pump(&mut client, &mut server);
+        (client.session.key_exchange_group(), server.session.key_exchange_group())
+    };
+    let all = with_groups(|_| true);
+    let classic = with_groups(|group| group != NamedGroup::X25519MLKEM768);
+    let (hybrid, x25519) = (Some(NamedGroup::X25519MLKEM768), Some(NamedGroup::X25519));
+    assert_eq!(agreed(&all, &all), (hybrid, hybrid));
+    assert_eq!(agreed(&all, &classic), (x25519, x25519));
+    assert_eq!(agreed(&classic, &all), (x25519, x25519));
+}
+
+#[test]
 fn a_retried_hello_works() {
     // The client's first key share is for a group that the server lacks.
     let ca = Ca::new("mesh");
@@ -239,4 +261,78 @@ fn a_retried_hello_works() {
     let (mut client, mut server) = pair(&identity(&ca.credential(A)), &strict);
     pump(&mut client, &mut server);
     assert_eq!((client.peer().as_deref(), server.peer().as_deref()), (Some(B), Some(A)));
+}
+
+#[test]
+fn what_was_revoked_is_refused_by_either_side_and_told_so() {
+    let ca = Ca::new("mesh");
+    let credential = |id: &str, serial: u8| {
+        let mut template = Template::svid(&[id]);
+        template.params.serial_number = Some(vec![serial].into());
+        let (leaf, key) = ca.issue(template);
+        let issued = crate::identity::Issued {
+            id: id.parse().unwrap(),
+            chain: vec![leaf.to_vec()],
+            bundle: ca.bundle("cluster.local"),
+            generation: 1,
+        };
+        Arc::new(crate::identity::Credential::from_der(issued, key, &provider(), WALL).unwrap())
+    };
+    let revoked = rcgen::RevokedCertParams {
+        serial_number: rcgen::SerialNumber::from_slice(&[66]),
+        revocation_time: rcgen::date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 1, 1),
+        next_update: rcgen::date_time_ymd(2030, 1, 1),
+        crl_number: rcgen::SerialNumber::from_slice(&[1]),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let lists = crate::identity::RevocationLists::read(list.signed_by(&ca.0).unwrap().der()).unwrap();
+    let mut knowing = context();
+    knowing.set_trust(crate::identity::Trust { bundle: None, revoked: Arc::new(lists) });
+    let (good, bad) = (credential(A, 65), credential(A, 66));
+    let own = knowing.for_credential(&credential(B, 64)).unwrap();
+    let alert = TlsFault::CredentialRefused(Alert(44));
+    let expected = (TlsFault::Identity(IdentityFault::Revoked), alert);
+    assert_eq!(refused_client(&identity(&bad), &own), expected);
+    assert_eq!(refused_server(&own, &identity(&bad)), expected);
+    assert_eq!(knowing.vouch(&bad, WALL), Err(IdentityFault::Revoked));
+    let (mut client, mut server) = pair(&identity(&good), &own);
+    pump(&mut client, &mut server);
+    assert_eq!(server.peer().as_deref(), Some(A));
+}
+
+#[test]
+fn trust_of_the_node_takes_the_place_of_the_credentials_and_domains_vouch_for_their_own() {
+    let (ours, theirs) = (Ca::new("ours"), Ca::new("theirs"));
+    let own = ours.credential(B);
+    let roots = |of: &Ca, domain: &str| (domain.to_owned(), vec![of.der()]);
+    let trusting = |domains: &[(String, Vec<_>)]| {
+        let bundle = domains
+            .iter()
+            .fold(TrustBundle::empty(), |bundle, (domain, roots)| bundle.with_roots(domain, roots).unwrap());
+        let mut context = context();
+        context.set_trust(crate::identity::Trust { bundle: Some(Arc::new(bundle)), ..Default::default() });
+        context.for_credential(&own).unwrap()
+    };
+    let federated = trusting(&[roots(&ours, "cluster.local"), roots(&theirs, "other.org")]);
+    let foreign = theirs.credential("spiffe://other.org/ns/x/sa/a");
+    let (mut client, mut server) = pair(&federated, &identity(&foreign));
+    pump(&mut client, &mut server);
+    // The server, whose bundle has its own domain only, is taken by the client before it refuses the client.
+    assert!(matches!(client.result, Err(TlsFault::CredentialRefused(_))), "{:?}", client.result);
+    // Each domain with the other's ids.
+    for (ca, id) in [(&theirs, A), (&ours, "spiffe://other.org/ns/x/sa/a")] {
+        let minted = ca.credential(id);
+        let (fault, _) = refused_server(&federated, &identity(&minted));
+        assert_eq!(fault, TlsFault::Identity(IdentityFault::UnknownIssuer), "{id}");
+    }
+    let stranger = trusting(&[roots(&theirs, "other.org")]);
+    let (fault, _) = refused_server(&stranger, &identity(&ours.credential(A)));
+    assert_eq!(fault, TlsFault::Identity(IdentityFault::UnknownTrustDomain("cluster.local".into())));
 }

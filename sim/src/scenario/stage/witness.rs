@@ -45,6 +45,8 @@ pub(super) fn see(reports: &[(Time, Event)], seen: &mut BTreeSet<&'static str>) 
             | Event::TunnelOpened { .. }
             | Event::DryRun { .. }
             | Event::HeadersIgnored { .. }
+            | Event::EndpointEjected { .. }
+            | Event::EndpointReturned { .. }
             | Event::Misuse(_)
             | Event::Drained
             | Event::WorkerRestarted { .. } => {}

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use culvert_core::capture::Local;
 use culvert_core::engine::boundary::WorkloadRef;
+use culvert_core::identity::Trust;
 use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_core::telemetry::{Event, Reporter};
 use culvert_linux::node::{
     Forward, Listening, Node, NodeConfig, NodeError, OriginalSource, PodConfig, Ports,
 };
+use culvert_linux::socket::SocketSettings;
 use culvert_sim::world::{Script, Seen};
 use culvert_spec_tests::testbed::{Address, Certificates, Events, Mesh, Server, TestNode};
 use socket2::{Domain, SockRef, Socket, Type};
@@ -337,9 +339,11 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         original_source: OriginalSource::Required,
         bind_pod_address: true,
         join: true,
-        mark: None,
+        response_baggage: true,
+        sockets: SocketSettings::default(),
         crypto: Arc::new(rustls::crypto::aws_lc_rs::default_provider()),
         credentials: Box::new(certificates().clone()),
+        trust: Trust::default(),
         on_event: Arc::new(move |worker, event| record.push(worker, event.clone())),
         on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
     };
