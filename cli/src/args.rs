@@ -170,7 +170,7 @@ pub struct NodeArgs {
     #[arg(long)]
     pub require_waypoint: bool,
     /// Where an application that takes the PROXY protocol is reached: at its pod's loopback address, or at the pod's own
-    #[arg(long, action = ArgAction::Set, default_value_t = true, env = "LOCALHOST_APP_TUNNEL", value_name = "BOOL")]
+    #[arg(long, action = ArgAction::Set, default_value_t = true, value_name = "BOOL")]
     pub localhost_app_tunnel: bool,
     /// What to do with a policy that is named and has not arrived: wait and then deny, or skip it as Istio does
     #[arg(long, value_enum, default_value_t = Compatibility::Culvert, value_name = "WHOSE")]

@@ -62,7 +62,9 @@ impl Setting {
 fn subject(flag: &str, value: Option<&str>) -> String {
     match (flag, value.and_then(|value| value.split_once('='))) {
         ("limit", Some((name, _))) => format!("limit {name}"),
-        ("xds-header" | "ca-header", Some((name, _))) => format!("{flag} {}", name.to_ascii_lowercase()),
+        ("xds-header" | "xds-metadata" | "ca-header", Some((name, _))) => {
+            format!("{flag} {}", name.to_ascii_lowercase())
+        }
         _ => flag.to_owned(),
     }
 }
@@ -129,19 +131,30 @@ pub(crate) fn complete(
     Ok(Completed { arguments, settings, without_effect })
 }
 
-/// Those of `settings` that nobody with precedence has spoken of.
+/// Flags that only mean something beside another, by how they begin.
+const DEPENDENTS: [(&str, &str); 2] = [("xds-", "xds"), ("ca-", "ca-address")];
+
+/// Those of `settings` that nobody with precedence has spoken of, and that mean something.
 fn admit(settings: Vec<Setting>, taken: &mut BTreeSet<String>) -> Vec<Setting> {
-    let free: Vec<Setting> = settings
-        .into_iter()
-        .filter(|setting| {
-            let alternatives = ALTERNATIVES.iter().find(|flags| flags.contains(&setting.flag.as_str()));
-            match alternatives {
-                Some(flags) => !flags.iter().any(|flag| taken.contains(*flag)),
-                None => !taken.contains(&setting.subject()),
-            }
-        })
-        .collect();
-    taken.extend(free.iter().map(Setting::subject));
+    let before = taken.clone();
+    let mut free: Vec<Setting> = Vec::new();
+    for setting in settings {
+        let said_otherwise = ALTERNATIVES
+            .iter()
+            .filter(|flags| flags.contains(&setting.flag.as_str()))
+            .flat_map(|flags| flags.iter())
+            .any(|flag| *flag != setting.flag && taken.contains(*flag));
+        if said_otherwise || before.contains(&setting.subject()) {
+            continue;
+        }
+        taken.insert(setting.subject());
+        free.push(setting);
+    }
+    free.retain(|setting| {
+        let flag = setting.flag.as_str();
+        let on = DEPENDENTS.iter().find(|(begin, on)| flag.starts_with(begin) && flag != *on);
+        on.is_none_or(|(_, on)| taken.contains(*on))
+    });
     free
 }
 

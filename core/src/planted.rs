@@ -213,7 +213,7 @@ bugs! {
     /// Connections that ended count as under way at their endpoint.
     LoadNeverEnds: "R2", CoreTest("balance::choice::tests::connections_under_way_are_counted_and_forgotten");
     /// However many endpoints of a service fail, all of them are ejected.
-    EjectsAll: "C12", CoreTest("balance::outlier::tests::half_of_a_service_is_never_ejected");
+    EjectsAll: "C12", CoreTest("balance::outlier::tests::of_four_endpoints_that_fail_two_are_ejected");
     /// Ejections grow without end.
     EjectionNotBounded: "C12", CoreTest("balance::outlier::tests::ejections_grow_are_bounded_and_forgotten");
     /// The first endpoint drawn is taken, however busy it is.
@@ -263,7 +263,7 @@ bugs! {
     /// A peer that did not agree on HTTP/2 is talked to.
     AlpnIgnored: "S9", CoreTest("tls::tests::hostile::a_peer_without_our_protocol_is_refused");
     /// A workload is reached past its waypoint.
-    WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::nothing_goes_past_a_waypoint");
+    WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::a_waypoints_own_waypoint_is_not_followed");
     /// Tunnels inside one that takes no more streams go on to take them.
     InnerOutlivesOuter: "B3", WorldTest("gateway::a_gateway_that_goes_away_is_left_and_its_connections_go_on");
     /// What came on a stream for the tunnel inside it gives no credit back.

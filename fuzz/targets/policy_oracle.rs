@@ -204,7 +204,8 @@ fn names_what_is_there(
         Verdict::Deny(Denial::Undecodable { policy, .. }) => {
             assert!(matches!(snapshot.policy(policy), Some(PolicyEntry::Undecodable { .. })));
         }
-        Verdict::Allow { by: None } | Verdict::Deny(Denial::Missing(_) | Denial::NotAllowed | Denial::PastWaypoint) => {}
+        Verdict::Allow { by: None }
+        | Verdict::Deny(Denial::Missing(_) | Denial::NotAllowed | Denial::PastWaypoint) => {}
     }
 }
 

@@ -28,6 +28,9 @@ pub struct DiscoveryArgs {
     /// A header of each request to the control plane (repeatable)
     #[arg(long = "xds-header", value_name = "NAME=VALUE", value_parser = header, requires = "xds")]
     pub xds_headers: Vec<(String, String)>,
+    /// What the control plane is told of this node besides (repeatable)
+    #[arg(long = "xds-metadata", value_name = "NAME=VALUE", value_parser = header, requires = "xds")]
+    pub xds_metadata: Vec<(String, String)>,
     /// Where what the control plane said is kept, so that a node that starts without it can serve
     #[arg(long, value_name = "DIR", requires = "xds")]
     pub state: Option<PathBuf>,
@@ -73,7 +76,7 @@ impl DiscoveryArgs {
             pod: self.pod_name.unwrap_or_else(|| "culvert".into()),
             namespace: self.pod_namespace.unwrap_or_else(|| "default".into()),
             node: self.node_name.unwrap_or_default(),
-            metadata: cluster.into_iter().collect::<BTreeMap<_, _>>(),
+            metadata: cluster.into_iter().chain(self.xds_metadata).collect::<BTreeMap<_, _>>(),
         };
         Some(DiscoverySettings { channel, identity, state: self.state })
     }

@@ -21,6 +21,8 @@ enum Meaning {
     Switch(&'static str, bool),
     /// One value of a few, which is what happens anyway; with the reason for others being refused.
     Only(&'static [&'static str], &'static str),
+    /// The name is the beginning of several; the rest of each, and its value, are a NAME=VALUE of the flag.
+    Each(&'static str),
     /// Understood, and without effect here, for this reason.
     Nothing(&'static str),
 }
@@ -37,7 +39,7 @@ const fn variable(name: &'static str, meaning: Meaning, about: &'static str) -> 
     Variable { name, meaning, about }
 }
 
-use Meaning::{Converted, Flag, Limit, Nothing, Only, Switch};
+use Meaning::{Converted, Each, Flag, Limit, Nothing, Only, Switch};
 
 /// Every variable, by subject.
 const VARIABLES: &[Variable] = &[
@@ -120,6 +122,64 @@ const VARIABLES: &[Variable] = &[
     variable("PROXY_WORKLOAD_INFO", Flag("workload"), "the workload, as namespace/name/service account"),
     variable("LOCAL_XDS_PATH", Flag("mesh"), "a file with the mesh in place of a control plane"),
     variable(
+        "LOCAL_XDS",
+        Only(&[], "the mesh is read from a file, which LOCAL_XDS_PATH names"),
+        "only empty",
+    ),
+    variable("XDS_ADDRESS", Flag("xds"), "the control plane"),
+    variable("XDS_ROOT_CA", Flag("xds-root-ca"), "who vouches for it: a PEM file, PEM text, or `SYSTEM`"),
+    variable("ALT_XDS_HOSTNAME", Flag("xds-hostname"), "the name that its certificate must bear"),
+    variable(
+        "XDS_HEADER_",
+        Each("xds-header"),
+        "a header of each request to it, such as `XDS_HEADER_x-team=mesh`",
+    ),
+    variable("ISTIO_META_", Each("xds-metadata"), "what it is told of this node besides"),
+    variable(
+        "XDS_ON_DEMAND",
+        Only(&["false"], "workloads and services are heard of as a whole"),
+        "only `false`",
+    ),
+    variable("CA_ADDRESS", Flag("ca-address"), "the certificate service"),
+    variable("CA_ROOT_CA", Flag("ca-root-ca"), "who vouches for it: a PEM file, PEM text, or `SYSTEM`"),
+    variable("ALT_CA_HOSTNAME", Flag("ca-hostname"), "the name that its certificate must bear"),
+    variable("CA_HEADER_", Each("ca-header"), "a header of each request to it"),
+    variable(
+        "AUTH_TOKEN",
+        Flag("xds-token"),
+        "a file with the token for the control plane, and for the certificate service",
+    ),
+    variable("AUTH_TOKEN", Flag("ca-token"), ""),
+    variable("SECRET_TTL", Converted("secret-ttl", time), "how long certificates shall be valid"),
+    variable(
+        "SPIFFE_ENDPOINT_SOCKET",
+        Flag("spiffe-endpoint-socket"),
+        "a SPIFFE Workload API, where neither CA_ADDRESS nor a flag says otherwise",
+    ),
+    variable("CRL_PATH", Flag("crl"), "certificate revocation lists"),
+    variable("CLUSTER_ID", Flag("cluster-id"), "the cluster of this node"),
+    variable("NODE_NAME", Flag("node-name"), "the Kubernetes node that this proxy serves"),
+    variable("POD_NAME", Flag("pod-name"), "the pod that this proxy runs in"),
+    variable("POD_NAMESPACE", Flag("pod-namespace"), "the namespace of that pod"),
+    variable("INSTANCE_IP", Flag("instance-ip"), "the address of that pod"),
+    variable("SERVICE_ACCOUNT", Nothing("the proxy itself is no workload of the mesh"), "nothing"),
+    variable(
+        "LOCALHOST_APP_TUNNEL",
+        Flag("localhost-app-tunnel"),
+        "`false`: an application that takes the PROXY protocol is reached at its pod's address, not at loopback",
+    ),
+    variable("CLUSTER_DOMAIN", Nothing("names of services are answered by the cluster's DNS"), "nothing"),
+    variable(
+        "PREFERED_SERVICE_NAMESPACE",
+        Nothing("names of services are answered by the cluster's DNS"),
+        "nothing",
+    ),
+    variable("INPOD_UDS", Nothing("pods are said by --pod"), "nothing"),
+    variable("INPOD_PORT_REUSE", Nothing("listeners are shared by the workers"), "nothing"),
+    variable("UNSTABLE_ENABLE_SOCKS5", Only(&["false"], "SOCKS5 is not spoken"), "only `false`"),
+    variable("ENABLE_PROXY", Only(&["true"], "a node is a proxy"), "only `true`"),
+    variable("FAKE_CA", Only(&["false"], "a CA for development is made by --ca"), "only `false`"),
+    variable(
         "COMPLIANCE_POLICY",
         Converted("compliance-policy", policy),
         "which cryptography is permitted: empty, `pqc` or `fips-140-3`",
@@ -143,6 +203,10 @@ pub(super) fn settings(environment: &[(String, String)]) -> Result<(Vec<Setting>
     let mut found: Vec<Setting> = Vec::new();
     let mut without_effect = Vec::new();
     for known in VARIABLES {
+        if let Each(flag) = known.meaning {
+            found.extend(each(known.name, flag, environment));
+            continue;
+        }
         let Some((name, value)) = environment.iter().find(|(name, _)| name == known.name) else { continue };
         // An empty variable is how manifests say nothing.
         let value = value.trim();
@@ -170,10 +234,24 @@ pub(super) fn settings(environment: &[(String, String)]) -> Result<(Vec<Setting>
             },
             Only(values, _) if values.contains(&value) => {}
             Only(_, why) => return Err(refused((*why).to_owned())),
+            Each(_) => {}
             Nothing(why) => without_effect.push((name.clone(), *why)),
         }
     }
     Ok((first_of_each(found), without_effect))
+}
+
+/// The settings of the variables that begin with `begin`.
+fn each<'a>(
+    begin: &'a str,
+    flag: &'a str,
+    environment: &'a [(String, String)],
+) -> impl Iterator<Item = Setting> + 'a {
+    environment.iter().filter_map(move |(name, value)| {
+        let rest = name.strip_prefix(begin).filter(|rest| !rest.is_empty())?;
+        let value = Some(format!("{rest}={value}"));
+        Some(Setting { flag: flag.to_owned(), value, origin: Origin::Variable(name.clone()) })
+    })
 }
 
 /// Where two variables say the same, the first of the table counts.
@@ -233,7 +311,7 @@ fn policy(value: &str) -> Result<String, String> {
 /// For `culvert node --help`: the variables, each with what it says.
 pub(crate) fn help() -> String {
     let mut text = "Environment variables, where no flag says otherwise:".to_owned();
-    for Variable { name, about, .. } in VARIABLES {
+    for Variable { name, about, .. } in VARIABLES.iter().filter(|known| !known.about.is_empty()) {
         let _infallible = write!(text, "\n  {name:<34} {about}");
     }
     text
@@ -243,14 +321,16 @@ pub(crate) fn help() -> String {
 #[cfg(test)]
 pub(super) fn table() -> String {
     let mut text = "| variable | meaning | flag |\n|---|---|---|\n".to_owned();
-    for Variable { name, meaning, about } in VARIABLES {
+    for Variable { name, meaning, about } in VARIABLES.iter().filter(|known| !known.about.is_empty()) {
         let flag = match meaning {
             Flag(flag) | Converted(flag, _) | Switch(flag, _) => format!("`--{flag}`"),
             Limit(limit, _) => format!("`--limit {limit}=`"),
+            Each(flag) => format!("`--{flag}`"),
             Only(..) => "-".to_owned(),
             Nothing(why) => format!("none: {why}"),
         };
-        text.push_str(&format!("| `{name}` | {about} | {flag} |\n"));
+        let rest = if matches!(meaning, Each(_)) { "*" } else { "" };
+        text.push_str(&format!("| `{name}{rest}` | {about} | {flag} |\n"));
     }
     text
 }

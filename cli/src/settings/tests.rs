@@ -3,7 +3,7 @@ use std::io;
 use std::time::Duration;
 
 use super::*;
-use crate::args::{Command, KeySource, NodeSettings, Parsed, Served, parse_in};
+use crate::args::{Command, FactSource, KeySource, NodeSettings, Parsed, Served, parse_in};
 
 const TYPED: &str = "culvert node --mesh m.yaml --workload shop/a/a --ca dir";
 
@@ -101,6 +101,36 @@ fn of_two_variables_that_say_the_same_the_particular_one_counts() {
 }
 
 #[test]
+fn the_ways_to_a_control_plane_and_a_certificate_service_are_said_by_variables() {
+    let environment = [
+        ("XDS_ADDRESS", "https://istiod:15012"),
+        ("XDS_ROOT_CA", "/roots.pem"),
+        ("XDS_HEADER_X-Team", "mesh"),
+        ("ISTIO_META_GENERATOR", "test"),
+        ("CA_ADDRESS", "https://ca:15012"),
+        ("AUTH_TOKEN", "/token"),
+        ("CLUSTER_ID", "east"),
+        ("SECRET_TTL", "3600"),
+    ];
+    let settings = node("culvert node --workload shop/a/a", &environment).unwrap();
+    let FactSource::ControlPlane(discovery) = settings.facts else { panic!("{:?}", settings.facts) };
+    assert_eq!(discovery.channel.token, Some("/token".into()));
+    assert_eq!(discovery.channel.headers, [("X-Team".to_owned(), "mesh".to_owned())]);
+    assert_eq!(discovery.channel.cluster_id.as_deref(), Some("east"));
+    assert_eq!(discovery.identity.metadata.get("GENERATOR").map(String::as_str), Some("test"));
+    let KeySource::Istio(istio) = settings.keys else { panic!("{:?}", settings.keys) };
+    assert_eq!((istio.channel.token, istio.ttl), (Some("/token".into()), Duration::from_secs(3600)));
+    // Who is told to read a file and to make certificates does without all of that.
+    let settings = node(TYPED, &environment).unwrap();
+    assert!(matches!(settings.facts, FactSource::File(_)));
+    assert_eq!(settings.keys, KeySource::Ca("dir".into()));
+    // Of two control planes, the one that is a file counts, as it does for Istio's proxy.
+    let both = [("XDS_ADDRESS", "https://istiod:15012"), ("LOCAL_XDS_PATH", "mesh.yaml")];
+    let settings = node("culvert node --workload shop/a/a --ca d", &both).unwrap();
+    assert!(matches!(settings.facts, FactSource::File(_)));
+}
+
+#[test]
 fn what_a_variable_cannot_mean_is_refused_by_its_name() {
     for (name, value) in [
         ("ZTUNNEL_WORKER_THREADS", "many"),
@@ -113,6 +143,8 @@ fn what_a_variable_cannot_mean_is_refused_by_its_name() {
         ("KEEPALIVE_RETRIES", "0"),
         ("PACKET_MARK", "0"),
         ("PROXY_MODE", "shared"),
+        ("XDS_ON_DEMAND", "true"),
+        ("LOCAL_XDS", "workloads: []"),
         ("COMPLIANCE_POLICY", "fips-140-2"),
         ("TLS12_ENABLED", "true"),
         ("LOG_FORMAT", "plain"),

@@ -58,9 +58,9 @@ pub(super) enum Lookup {
 impl<L: Lies> Engine<L> {
     /// The addresses of a name, which is asked for if they are not known.
     pub(super) fn look_up(&mut self, now: Now, host: &Arc<str>) -> Lookup {
-        let of_use = |name: &&Name| name.until() > now.time;
-        planted!(NameServesForEver, of_use = |_: &&Name| true);
-        match self.names.known.get(host).filter(of_use) {
+        let at = now.time;
+        planted!(NameServesForEver, at = Time::START);
+        match self.names.known.get(host).filter(|name| name.until() > at) {
             Some(Name::Answered { resolved: Ok(resolved), .. }) => return Lookup::Known(resolved.clone()),
             Some(Name::Answered { resolved: Err(_), .. }) => return Lookup::Nowhere,
             Some(Name::Asked { .. }) => return Lookup::Awaited,

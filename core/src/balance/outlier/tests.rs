@@ -123,6 +123,19 @@ impl Arbitrary for Step {
     }
 }
 
+#[test]
+fn of_four_endpoints_that_fail_two_are_ejected() {
+    let mut outliers = Outliers::new(&limits());
+    let web = service(1);
+    for _ in 0..9 {
+        for number in 0..4 {
+            outliers.failed(at(1), &web, &endpoint(number), 4);
+        }
+    }
+    let ejected = outliers.services[&web].values().filter(|outlier| outlier.is_ejected(at(1))).count();
+    assert_eq!(ejected, 2);
+}
+
 quickcheck! {
     fn half_of_a_service_is_never_ejected(steps: Vec<Step>, endpoints: u8) -> bool {
         let endpoints = usize::from(endpoints % 9);
