@@ -164,6 +164,10 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// The client named the workload by its address: the workload's waypoint counts, unless it is the client itself.
     fn workload(&self, destination: &Arc<Workload>) -> Decision {
+        // At a workload's own address this is the proxy's port with a waypoint as without.
+        if self.local.is_own_port(self.original.port()) {
+            return Decision::Refuse(RouteFault::OwnPort);
+        }
         planted!(WaypointPassed => return reach(self.local, destination, None, self.original));
         match destination.waypoint.as_deref() {
             Some(waypoint) if !self.is_from(waypoint, destination.namespace()) => {

@@ -182,7 +182,7 @@ impl<L: Lies> Engine<L> {
         }
         for _ in 0..self.pool.dials_wanted(key) {
             if self.pool.dials_wanted(key) == 0 {
-                return;
+                break;
             }
             let presented = self.lies.presents(&key.source);
             let Some(identity) = self.credential(presented.as_ref().unwrap_or(&key.source)) else {
@@ -225,6 +225,7 @@ impl<L: Lies> Engine<L> {
                 None => self.dial_carrier(now, id),
             }
         }
+        self.make_room(now, key);
     }
 
     /// No dial for this key can come to anything.

@@ -175,6 +175,16 @@ impl<K: Ord + Clone, T: Ord + Copy, W: Ord + Copy> Pool<K, T, W> {
         self.forget_if_empty(&key);
     }
 
+    /// How many waiters of this key have no dial to hope for: they get room when a stream ends.
+    pub fn crowded(&self, key: &K) -> usize {
+        self.entries.get(key).filter(|entry| entry.dialling.is_empty()).map_or(0, |entry| entry.waiters.len())
+    }
+
+    /// The tunnels of this key that take streams, oldest first, though they may be full.
+    pub fn open(&self, key: &K) -> impl Iterator<Item = T> {
+        self.entries.get(key).into_iter().flat_map(|entry| entry.open.iter().map(|(tunnel, _)| *tunnel))
+    }
+
     /// Whether a tunnel of this key takes streams or is being dialled.
     pub fn knows(&self, tunnel: T) -> bool {
         self.key_of_tunnel.contains_key(&tunnel)

@@ -325,6 +325,35 @@ fn a_drained_client_ends_both_tunnels_once_they_are_empty() {
 }
 
 #[test]
+fn an_idle_tunnel_makes_room_for_another_way_through_the_gateway() {
+    let Apart { mut world, near, a, b, .. } = apart_with(16, |limits| {
+        (limits.peer_streams_per_tunnel, limits.tunnels_per_key) = (1, 1);
+    });
+    world.facts(
+        "services: [{name: t, namespace: default, hostname: t.default.svc, vips: [/10.96.0.21], ports: {8080: 8080}}]",
+    );
+    world.join(b, "default", "t.default.svc");
+    let (s, t) = (service(), SocketAddr::from(([10, 96, 0, 21], 8080)));
+    // The gateway takes one stream, and each service is a stream of its own.
+    for called in [s, t, s] {
+        let call = world.call(a, called, Script::send(100));
+        world.run(SECOND);
+        assert_eq!((world.seen(call), world.received(call)), (Seen::Fin, 100));
+    }
+    assert_eq!(opened(&world, near), ["gate", "b", "b", "b"]);
+    // One that is in use is waited for, and no longer than that.
+    let live = world.call(a, s, Script::keep(100));
+    world.run(SECOND);
+    let waits = world.call(a, t, Script::send(100));
+    world.run(5 * SECOND);
+    assert_eq!((world.seen(live), world.seen(waits), world.received(waits)), (Seen::Open, Seen::Open, 0));
+    world.leave(live);
+    world.run(SECOND);
+    assert_eq!((world.seen(waits), world.received(waits)), (Seen::Fin, 100));
+    world.finish();
+}
+
+#[test]
 fn without_a_gateway_there_is_no_way() {
     let Apart { mut world, near, a, b, gate, .. } = apart(14);
     world.change(b, |spec| spec.network_gateway = None);

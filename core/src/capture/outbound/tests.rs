@@ -117,6 +117,7 @@ fn every_kind_of_destination_goes_its_way() {
         ("10.0.0.7:80", "tunnel 10.0.0.7:15008 10.0.0.7:80 ill"),
         ("10.0.0.10:80", "tunnel 10.0.0.10:15008 10.0.0.10:80 sandwich"),
         ("10.0.0.2:15008", "refuse own_port"),
+        ("10.0.0.5:15008", "refuse own_port"),
         ("10.0.0.3:15006", "refuse own_port"),
         ("10.0.0.4:15001", "refuse own_port"),
         // A service's address.
@@ -347,6 +348,18 @@ impl Case {
         };
         outbound(&self.snapshot, &self.local, &captured, draw)
     }
+
+    /// Whether a waypoint stands before what was asked for.
+    fn has_waypoint(&self) -> bool {
+        let address = NetworkAddress::new(self.local.network.clone(), self.original.ip().to_canonical());
+        match self.snapshot.workload_at(&address) {
+            Some(workload) => workload.waypoint.is_some(),
+            None => self
+                .snapshot
+                .service_at(&address, self.source.namespace())
+                .is_some_and(|service| service.has_waypoint()),
+        }
+    }
 }
 
 type Reached<'a> = (&'a Arc<Workload>, Option<&'a Arc<Service>>, SocketAddr);
@@ -358,6 +371,8 @@ fn destination(decision: &Decision) -> Option<Reached<'_>> {
         Decision::Plaintext { target, destination, service } => {
             Some((destination, service.as_ref(), *target))
         }
+        // A waypoint may stand at the address of what it was asked for.
+        Decision::Tunnel(to) if to.service.as_ref().is_some_and(|service| service.has_waypoint()) => None,
         Decision::Tunnel(to) => match to.authority {
             Authority::Ip(target) if target.ip() == to.peer.ip() => {
                 Some((&to.destination, to.service.as_ref(), target))
@@ -385,12 +400,12 @@ quickcheck! {
         draws.into_iter().all(|draw| {
             let other = case.decide(draw);
             // Which waypoint takes it is chance as well, and so is whether one in another network can be reached.
-            let asked_a_waypoint = |decision: &Decision| match decision {
-                Decision::Tunnel(to) => destination(decision).is_none() || to.inner.is_some(),
-                Decision::Refuse(RouteFault::NoGateway | RouteFault::NoIdentity | RouteFault::NoWaypoint | RouteFault::NotByService) => true,
+            let left_the_network = |decision: &Decision| match decision {
+                Decision::Tunnel(to) => to.inner.is_some(),
+                Decision::Refuse(RouteFault::NoGateway | RouteFault::NoIdentity | RouteFault::NotByService) => true,
                 _ => false,
             };
-            if asked_a_waypoint(&first) || asked_a_waypoint(&other) {
+            if case.has_waypoint() || left_the_network(&first) || left_the_network(&other) {
                 return true;
             }
             match (destination(&first), destination(&other)) {

@@ -313,6 +313,35 @@ impl<L: Lies> Engine<L> {
         tunnels.collect()
     }
 
+    /// Ends tunnels of which nobody has a stream where others wait for what carries them: the longest idle first. What is kept
+    /// for later must not be in the way of what is wanted now.
+    pub(super) fn make_room(&mut self, now: Now, key: &PoolKey) {
+        let wanted = self.pool.crowded(key);
+        planted!(IdleKeepsRoom => return);
+        if wanted == 0 {
+            return;
+        }
+        let riders: Vec<TunnelId> = self.pool.open(key).flat_map(|outer| self.riders(outer)).collect();
+        let idle = |id: &TunnelId| {
+            let entry = self.tunnels.get(*id).filter(|entry| entry.phase >= TunnelPhase::Open)?;
+            entry.is_empty().then_some((entry.idle_since, *id, entry.phase > TunnelPhase::Open))
+        };
+        let (leaving, mut staying): (Vec<_>, Vec<_>) =
+            riders.iter().filter_map(idle).partition(|(_, _, leaving)| *leaving);
+        staying.sort_unstable();
+        for (_, id, _) in staying.into_iter().take(wanted.saturating_sub(leaving.len())) {
+            self.retire_tunnel(now, id);
+        }
+    }
+
+    /// A tunnel may have become idle: whoever waits for what carries it need not wait for its end.
+    pub(super) fn yield_carrier(&mut self, now: Now, id: TunnelId) {
+        let Some(entry) = self.tunnels.get(id).filter(|entry| entry.is_empty()) else { return };
+        if let Some(key) = entry.key.as_ref().and_then(PoolKey::outer_key) {
+            self.make_room(now, &key);
+        }
+    }
+
     /// Whether what carries a tunnel takes no more streams: then it takes none either.
     pub(super) fn carrier_is_retired(&self, id: TunnelId) -> bool {
         let outer = self.tunnels.get(id).and_then(TunnelEntry::outer);

@@ -145,7 +145,7 @@ impl<L: Lies> Engine<L> {
             return;
         });
         if room == entry.room && room != 0 {
-            return;
+            return self.yield_carrier(now, id);
         }
         entry.room = room;
         for waiter in self.pool.has_room(id, room) {
@@ -162,6 +162,7 @@ impl<L: Lies> Engine<L> {
         if self.draining.is_some() || outdated {
             self.retire_tunnel(now, id);
         }
+        self.yield_carrier(now, id);
     }
 
     /// Sends CONNECT for a flow (node.md rows 31 to 34).
