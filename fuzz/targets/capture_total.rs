@@ -47,7 +47,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         assert!(!matches!(decision, Decision::Wait(_)), "what was answered is asked again");
         resolved_goes_to_an_answer(&decision, &resolved);
     }
-    check_outbound(&decision, &local, &captured);
+    check_outbound(&decision, &snapshot, &local, &captured);
     check_waypoint(&decision, &snapshot, &local, &captured);
 
     let authority = match u.int_in_range(0..=2)? {
@@ -90,7 +90,7 @@ fn is_no_workloads(ip: IpAddr) -> bool {
     }
 }
 
-fn check_outbound(decision: &Decision, local: &Local, captured: &Captured<'_>) {
+fn check_outbound(decision: &Decision, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
     match decision {
         Decision::Passthrough { target } => {
             assert_eq!(*target, canonical(captured.original), "passthrough goes where it was sent");
@@ -109,7 +109,7 @@ fn check_outbound(decision: &Decision, local: &Local, captured: &Captured<'_>) {
             assert!(local.same_node && local.workloads.contains(&to.destination.uid));
             check_reached(to.target, &to.destination, to.service.as_ref(), local);
         }
-        Decision::Tunnel(to) => check_tunnel(to, local, captured),
+        Decision::Tunnel(to) => check_tunnel(to, snapshot, local, captured),
         Decision::Refuse(_) | Decision::Wait(_) => {}
     }
 }
@@ -140,7 +140,13 @@ fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captu
     }
 }
 
-fn check_tunnel(to: &TunnelTo, local: &Local, captured: &Captured<'_>) {
+fn check_tunnel(to: &TunnelTo, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
+    let original = canonical(captured.original);
+    // What stands before itself is reached at its own address, but as a waypoint is.
+    let is_behind_waypoint = |target: SocketAddr| {
+        let at = NetworkAddress::new(local.network.clone(), target.ip());
+        target == original && snapshot.workload_at(&at).is_some_and(|workload| workload.waypoint.is_some())
+    };
     assert!(to.expected.is_sorted() && to.expected.contains(to.destination.identity()));
     assert_ne!(to.peer.port(), 0);
     let special = [15001, 15006, 15080].contains(&to.peer.port());
@@ -150,7 +156,7 @@ fn check_tunnel(to: &TunnelTo, local: &Local, captured: &Captured<'_>) {
             assert!(!inner.is_empty() && inner.is_sorted(), "anybody could answer in the other network");
             assert_eq!((host, *port), (&service.key.hostname, captured.original.port()));
         }
-        (Authority::Ip(target), None, _) if target.ip() == to.peer.ip() => {
+        (Authority::Ip(target), None, _) if target.ip() == to.peer.ip() && !is_behind_waypoint(*target) => {
             assert_eq!(to.destination.protocol, TunnelProtocol::Hbone);
             assert_eq!(to.peer.port(), local.hbone_port);
             let own = to.destination.identity();
@@ -160,7 +166,7 @@ fn check_tunnel(to: &TunnelTo, local: &Local, captured: &Captured<'_>) {
         }
         // A waypoint is asked for what the application asked for.
         (Authority::Ip(target), None, service) => {
-            assert_eq!(*target, canonical(captured.original));
+            assert_eq!(*target, original);
             assert_eq!(to.destination.network, local.network);
             assert!(service.as_ref().is_none_or(|service| service.has_waypoint()));
         }
