@@ -114,22 +114,28 @@ fn check_outbound(decision: &Decision, snapshot: &Snapshot, local: &Local, captu
     }
 }
 
-/// Nothing goes past a waypoint but from one that has its identity (S19).
-fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
+/// Whether a waypoint stands before what the application asked for.
+fn is_behind_waypoint(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) -> bool {
     let at = NetworkAddress::new(local.network.clone(), captured.original.ip());
-    let guarded = match snapshot.workload_at(&at) {
+    match snapshot.workload_at(&at) {
         Some(workload) => workload.waypoint.is_some(),
         None => {
             let service = snapshot.service_at(&at, captured.source.namespace());
             service.is_some_and(|service| service.has_waypoint())
         }
-    };
+    }
+}
+
+/// Nothing goes past a waypoint but from one that has its identity (S19).
+fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
     let is_twin = |workload: &&Arc<Workload>| {
         let peer = captured.peer.ip().to_canonical();
         let own = peer.is_loopback() && captured.source.ips.iter().any(|ip| workload.has_ip(*ip));
         workload.identity() == captured.source.identity() && (own || workload.has_ip(peer))
     };
-    if !guarded || snapshot.workloads().any(|workload| is_twin(&workload)) {
+    if !is_behind_waypoint(snapshot, local, captured)
+        || snapshot.workloads().any(|workload| is_twin(&workload))
+    {
         return;
     }
     match decision {
@@ -142,11 +148,9 @@ fn check_waypoint(decision: &Decision, snapshot: &Snapshot, local: &Local, captu
 
 fn check_tunnel(to: &TunnelTo, snapshot: &Snapshot, local: &Local, captured: &Captured<'_>) {
     let original = canonical(captured.original);
-    // What stands before itself is reached at its own address, but as a waypoint is.
-    let is_behind_waypoint = |target: SocketAddr| {
-        let at = NetworkAddress::new(local.network.clone(), target.ip());
-        target == original && snapshot.workload_at(&at).is_some_and(|workload| workload.waypoint.is_some())
-    };
+    // Where the application asked for an address of the waypoint itself, that is where the tunnel goes.
+    let to_waypoint =
+        |target: SocketAddr| target == original && is_behind_waypoint(snapshot, local, captured);
     assert!(to.expected.is_sorted() && to.expected.contains(to.destination.identity()));
     assert_ne!(to.peer.port(), 0);
     let special = [15001, 15006, 15080].contains(&to.peer.port());
@@ -156,7 +160,7 @@ fn check_tunnel(to: &TunnelTo, snapshot: &Snapshot, local: &Local, captured: &Ca
             assert!(!inner.is_empty() && inner.is_sorted(), "anybody could answer in the other network");
             assert_eq!((host, *port), (&service.key.hostname, captured.original.port()));
         }
-        (Authority::Ip(target), None, _) if target.ip() == to.peer.ip() && !is_behind_waypoint(*target) => {
+        (Authority::Ip(target), None, _) if target.ip() == to.peer.ip() && !to_waypoint(*target) => {
             assert_eq!(to.destination.protocol, TunnelProtocol::Hbone);
             assert_eq!(to.peer.port(), local.hbone_port);
             let own = to.destination.identity();
