@@ -5,6 +5,7 @@ mod log;
 mod source;
 mod trust;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,9 @@ use culvert_core::mesh::Snapshot;
 use culvert_core::policy::Compat;
 use culvert_discovery::{Discovery, News};
 use culvert_linux::netns::Netns;
-use culvert_linux::node::{Forward, Listening, Node, NodeConfig, OriginalSource, PodConfig, Ports};
+use culvert_linux::node::{
+    Forward, Listening, Node, NodeConfig, OnNeedFacts, OriginalSource, PodConfig, Ports,
+};
 use culvert_linux::redirect;
 use culvert_linux::socket::{EXEMPT_MARK, SocketSettings};
 
@@ -45,8 +48,21 @@ pub(crate) enum Happened {
 
 /// What a node hears of the mesh from; it does while this is there.
 enum Source {
-    ControlPlane { _discovery: Discovery },
+    ControlPlane { discovery: Discovery, on_demand: bool },
     File { path: PathBuf, _watch: Watch },
+}
+
+impl Source {
+    /// What asks for single facts, where they come only so.
+    fn demands(&self) -> Option<OnNeedFacts> {
+        match self {
+            Source::ControlPlane { discovery, on_demand: true } => {
+                let demand = discovery.demands();
+                Some(Arc::new(move |name| demand(name.to_string().into())))
+            }
+            Source::ControlPlane { .. } | Source::File { .. } => None,
+        }
+    }
 }
 
 /// Runs a node until it has drained.
@@ -74,7 +90,7 @@ pub(crate) fn run(args: NodeArgs) -> Result<(), Failure> {
     let trusted = move |bundle| {
         let _ending = events.send(Happened::Trusted(bundle));
     };
-    let node = start(&settings, &Arc::new(snapshot), trusting.trust(), trusted)?;
+    let node = start(&settings, &Arc::new(snapshot), trusting.trust(), source.demands(), trusted)?;
     for address in node.hbone_addresses() {
         log::line(&serde_json::json!({"event": "listening", "hbone": address.to_string()}));
     }
@@ -124,8 +140,9 @@ fn first_facts(
             let provider = cryptography::provider(settings.compliance)?;
             let discovery = discovery::start(control_plane, &provider, events)?;
             let first = discovery::first_facts(happened);
-            Ok(first
-                .map(|(snapshot, ready)| (Source::ControlPlane { _discovery: discovery }, snapshot, ready)))
+            Ok(first.map(|(snapshot, ready)| {
+                (Source::ControlPlane { discovery, on_demand: control_plane.on_demand }, snapshot, ready)
+            }))
         }
         FactSource::File(path) => {
             let changed = move |change| {
@@ -164,6 +181,7 @@ fn start(
     settings: &NodeSettings,
     snapshot: &Arc<Snapshot>,
     trust: Trust,
+    demands: Option<OnNeedFacts>,
     trusted: impl FnMut(Arc<TrustBundle>) + Send + 'static,
 ) -> Result<Node, Failure> {
     let (mut pods, forwarding) = match &settings.served {
@@ -195,6 +213,7 @@ fn start(
             network: settings.network.as_str().into(),
             require_waypoint: settings.require_waypoint,
             loopback_tunnel: settings.localhost_app_tunnel,
+            answered: demands.is_some().then(BTreeSet::new),
             ..Local::default()
         },
         compat: match settings.compat {
@@ -208,6 +227,7 @@ fn start(
         crypto,
         trust,
         on_event: Arc::new(|_, event| log::event(event)),
+        on_need_facts: demands.unwrap_or_else(|| Arc::new(|_| ())),
         on_credential_fault: Arc::new(|id, why| {
             log::line(
                 &serde_json::json!({"event": "no credential", "identity": id.to_string(), "error": why}),

@@ -16,11 +16,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub use fault::{InboundFault, RouteFault};
-pub use inbound::{InboundTarget, inbound_connect, inbound_plaintext, may_pass, must_pass};
+pub use inbound::{InboundTarget, inbound_connect, inbound_need, inbound_plaintext, may_pass, must_pass};
 pub use outbound::{Captured, Decision, LocalTo, Need, Resolved, TunnelTo, outbound, outbound_seeing};
 
 use crate::hbone::connect::Authority;
-use crate::mesh::{DEFAULT_HBONE_PORT, Uid};
+use crate::mesh::{DEFAULT_HBONE_PORT, Destination, Uid};
 
 /// The ports a node proxy listens on in a pod: outbound, inbound, HBONE and SOCKS (node.md row 12).
 pub const OWN_PORTS: [u16; 4] = [15001, 15006, 15008, 15080];
@@ -44,6 +44,9 @@ pub struct Local {
     /// Whether an application that takes the PROXY protocol is reached at the loopback address of its pod instead of the
     /// pod's own (node.md row 66, `LOCALHOST_APP_TUNNEL`). Never where pods share the loopback address of one host.
     pub loopback_tunnel: bool,
+    /// Present where facts come only when they are asked for (node.md row 73, `XDS_ON_DEMAND`): the names that were asked
+    /// for and answered. What else the facts lack is to be asked for before anything is decided on it.
+    pub answered: Option<BTreeSet<Destination>>,
 }
 
 impl Default for Local {
@@ -56,11 +59,18 @@ impl Default for Local {
             hbone_port: DEFAULT_HBONE_PORT,
             require_waypoint: false,
             loopback_tunnel: true,
+            answered: None,
         }
     }
 }
 
 impl Local {
+    /// Whether there may be something of this name though the facts have nothing.
+    pub fn may_exist(&self, name: &Destination) -> bool {
+        planted!(UnknownIsAbsent => return false);
+        self.answered.as_ref().is_some_and(|answered| !answered.contains(name))
+    }
+
     /// Whether a port is one the proxy listens on: the HBONE port is, listed or not.
     pub fn is_own_port(&self, port: u16) -> bool {
         planted!(OwnPortDialled => return false);

@@ -4,6 +4,7 @@
 mod abort;
 pub mod boundary;
 mod credentials;
+mod demand;
 mod endpoints;
 mod flow;
 mod inbound;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use boundary::{CloseMode, Deadline, Input, Listener, Origin, Output, PodId, SocketId};
 use credentials::Credentials;
+use demand::Asked;
 use flow::{Flow, FlowId, Kind};
 use local::Pod;
 use names::Names;
@@ -74,6 +76,7 @@ pub struct Engine<L: Lies = Honest> {
     pool: Pool<PoolKey, TunnelId, Waiter>,
     observed: Observed,
     names: Names,
+    asked: Asked,
 
     /// Flows that wait for facts or a credential, in the order in which they began.
     waiting: BTreeSet<FlowId>,
@@ -142,6 +145,7 @@ impl<L: Lies> Engine<L> {
             pool: Pool::new(limits),
             observed,
             names: Names::default(),
+            asked: Asked::default(),
             waiting: BTreeSet::new(),
             by_destination: BTreeMap::new(),
             stale: BTreeSet::new(),
@@ -188,6 +192,8 @@ impl<L: Lies> Engine<L> {
             Input::Credential { id, outcome } => self.credential_arrived(now, id, outcome),
             Input::Trust(trust) => self.trust_changed(now, trust),
             Input::Resolved { host, outcome } => self.resolved(now, host, outcome),
+            Input::Known { name } => self.fact_known(now, name),
+            Input::Forgotten { name } => self.fact_forgotten(&name),
             Input::Apply { snapshot, changed } => self.apply(now, snapshot, &changed),
             Input::Drain { until } => self.drain(now, until),
             Input::Tick => {}

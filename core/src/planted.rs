@@ -266,6 +266,8 @@ bugs! {
     WaypointPassed: "S19", CoreTest("capture::outbound::tests::waypoint::a_waypoints_own_waypoint_is_not_followed");
     /// Tunnels inside one that takes no more streams go on to take them.
     InnerOutlivesOuter: "B3", WorldTest("gateway::a_gateway_that_goes_away_is_left_and_its_connections_go_on");
+    /// What the facts lack is taken for absent, where it would have to be asked for.
+    UnknownIsAbsent: "S10", Scenarios;
     /// A tunnel in a tunnel that nobody uses is kept while others wait for its stream.
     IdleKeepsRoom: "L3", WorldTest("gateway::an_idle_tunnel_makes_room_for_another_way_through_the_gateway");
     /// What came on a stream for the tunnel inside it gives no credit back.

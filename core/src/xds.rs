@@ -152,6 +152,11 @@ pub enum Output {
         /// Whether there is such a thing.
         exists: bool,
     },
+    /// A name of which there was nothing gave way to another: what becomes of it is not told any more.
+    Forgotten {
+        /// The name.
+        name: Arc<str>,
+    },
     /// Tell whoever watches.
     Report(Event),
     /// Send this on the stream.

@@ -206,6 +206,10 @@ impl Driver {
                         let _best_effort = sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
                     }
                 }
+                // All facts are here from the beginning.
+                Output::NeedFacts { name } => {
+                    self.engine.handle_input(now, Input::Known { name });
+                }
                 // No workload of this mesh is known by a name alone.
                 Output::Resolve { host } => {
                     let outcome = Err(ResolveFault::Unavailable);

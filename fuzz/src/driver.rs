@@ -177,7 +177,8 @@ impl Driver {
                     self.open_or_not(other).joined = None;
                 }
             }
-            Output::NeedCredential { .. } | Output::DropCredential(_) | Output::Resolve { .. } => {}
+            Output::NeedCredential { .. } | Output::DropCredential(_) => {}
+            Output::NeedFacts { .. } | Output::Resolve { .. } => {}
             Output::Report(Event::Opened(_)) => self.opened += 1,
             Output::Report(Event::Closed { .. }) => self.closed += 1,
             Output::Report(Event::Drained) => self.drained += 1,

@@ -2,6 +2,7 @@
 //! confined (S11, S18, S19; attacks A22 and A23).
 #![no_main]
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
     let captured = Captured { source: &source, peer, original, resolved: None };
     let mut decision = outbound(&snapshot, &local, &captured, draw);
     assert_eq!(decision, outbound(&other, &local, &captured, draw), "the history of facts decided");
+    assert_eq!(decision, asking(&snapshot, &local, &captured, draw), "that facts are asked for decided");
     if let Decision::Wait(Need::Resolve { host }) = decision {
         let resolved = Resolved { host, addresses: vec![facts::ip(u)?, facts::ip(u)?] };
         let again = Captured { resolved: Some(&resolved), ..captured };
@@ -64,6 +66,20 @@ fn run(u: &mut Unstructured<'_>) -> Result<()> {
         assert_eq!(found.target, canonical(original));
     }
     Ok(())
+}
+
+/// What is decided where facts come when they are asked for, once all that was asked for has been answered.
+fn asking(snapshot: &Snapshot, local: &Local, captured: &Captured<'_>, draw: u64) -> Decision {
+    let mut local = Local { answered: Some(BTreeSet::new()), ..local.clone() };
+    loop {
+        match outbound(snapshot, &local, captured, draw) {
+            Decision::Wait(Need::Facts { name }) => {
+                let is_new = local.answered.get_or_insert_default().insert(name);
+                assert!(is_new, "what was answered is asked for again");
+            }
+            decision => return decision,
+        }
+    }
 }
 
 fn canonical(address: SocketAddr) -> SocketAddr {

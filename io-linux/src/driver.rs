@@ -26,7 +26,7 @@ use std::time::Duration;
 use culvert_core::engine::boundary::{Input, Listener, PodId, ResolveFault, WorkloadRef};
 use culvert_core::engine::{Config, Engine};
 use culvert_core::identity::{Credential, IdentityFault, SpiffeId, Trust};
-use culvert_core::mesh::{Changed, Snapshot};
+use culvert_core::mesh::{Changed, Destination, Snapshot};
 use culvert_core::time::Time;
 
 use crate::clock::Clock;
@@ -34,7 +34,7 @@ use crate::consumer::{Backlog, End};
 use crate::netns::Netns;
 use crate::node::credentials::Request;
 use crate::node::names::Lookup;
-use crate::node::{OnEvent, OriginalSource};
+use crate::node::{OnEvent, OnNeedFacts, OriginalSource};
 use crate::socket::SocketSettings;
 use accept::ListenerEntry;
 use joined::Joints;
@@ -68,6 +68,12 @@ pub(crate) enum Command {
     Resolved {
         host: Arc<str>,
         outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
+    },
+    Known {
+        name: Destination,
+    },
+    Forgotten {
+        name: Destination,
     },
     Drain {
         until: Time,
@@ -177,6 +183,7 @@ pub(crate) struct Worker {
     /// Where names are looked up.
     pub(crate) lookups: std_mpsc::SyncSender<Lookup>,
     pub(crate) on_event: OnEvent,
+    pub(crate) on_need_facts: OnNeedFacts,
     /// How often workers had to begin anew.
     pub(crate) restarts: Arc<AtomicU64>,
     /// Told once how the first beginning went.
@@ -211,6 +218,7 @@ pub struct Driver<R: Runtime> {
     requests: std_mpsc::Sender<Request>,
     lookups: std_mpsc::SyncSender<Lookup>,
     on_event: OnEvent,
+    on_need_facts: OnNeedFacts,
     ready: Arc<ReadyQueue>,
     table: SocketTable<R>,
     joints: Joints,
@@ -249,6 +257,7 @@ impl<R: Runtime> Driver<R> {
             requests: worker.requests.clone(),
             lookups: worker.lookups.clone(),
             on_event: worker.on_event.clone(),
+            on_need_facts: worker.on_need_facts.clone(),
             table: SocketTable::new(ready.clone()),
             joints: Joints::default(),
             redials: Redials::default(),
@@ -324,6 +333,8 @@ impl<R: Runtime> Driver<R> {
                 Command::Resolved { host, outcome } => {
                     self.engine.handle_input(now, Input::Resolved { host, outcome });
                 }
+                Command::Known { name } => self.engine.handle_input(now, Input::Known { name }),
+                Command::Forgotten { name } => self.engine.handle_input(now, Input::Forgotten { name }),
                 Command::Drain { until } => {
                     self.listeners.clear();
                     self.until = Some(until);

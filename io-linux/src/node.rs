@@ -17,7 +17,7 @@ use culvert_core::engine::Config;
 use culvert_core::engine::boundary::{Listener, PodId, WorkloadRef};
 use culvert_core::identity::Trust;
 use culvert_core::limit::Limits;
-use culvert_core::mesh::{Changed, Delta, Interner, Snapshot};
+use culvert_core::mesh::{Changed, Delta, Destination, Interner, Snapshot};
 use culvert_core::policy::Compat;
 use culvert_core::seed::Seed;
 use culvert_core::telemetry::Event;
@@ -128,6 +128,10 @@ impl PodConfig {
 /// Told of every event with the number of the worker, on that worker's thread: it must not block.
 pub type OnEvent = Arc<dyn Fn(usize, &Event) + Send + Sync>;
 
+/// Told which name a connection waits for, where facts come only when they are asked for ([`Local::answered`]), on a worker's
+/// thread: it must not block. [`Node::known`] is the answer.
+pub type OnNeedFacts = Arc<dyn Fn(Destination) + Send + Sync>;
+
 /// Everything a node is started with.
 pub struct NodeConfig {
     /// The pods.
@@ -158,6 +162,8 @@ pub struct NodeConfig {
     pub trust: Trust,
     /// Told of every event, on a worker's thread: it must not block.
     pub on_event: OnEvent,
+    /// Told what to ask the control plane for.
+    pub on_need_facts: OnNeedFacts,
     /// Told why a credential cannot be had, on the thread that keeps them: it must not block.
     pub on_credential_fault: OnCredentialFault,
 }
@@ -184,6 +190,7 @@ impl NodeConfig {
             credentials: Box::new(credentials),
             trust: Trust::default(),
             on_event: Arc::new(|_, _| ()),
+            on_need_facts: Arc::new(|_| ()),
             on_credential_fault: Arc::new(|_, _| ()),
         }
     }
@@ -295,6 +302,7 @@ impl Node {
                 requests: requests.clone(),
                 lookups: lookups.clone(),
                 on_event: config.on_event.clone(),
+                on_need_facts: config.on_need_facts.clone(),
                 restarts: node.restarts.clone(),
                 begun: begun.clone(),
             };
@@ -383,6 +391,23 @@ impl Node {
             worker.send(Command::Apply { snapshot, changed, in_force });
         }
         Applying(taken_in)
+    }
+
+    /// Says that a name was asked for and that what there is of it was applied before; until [`Node::forgotten`], what becomes of
+    /// it will be, too.
+    pub fn known(&self, name: &Destination) {
+        self.tell(|| Command::Known { name: name.clone() });
+    }
+
+    /// Says that nobody tells any more what becomes of a name: who needs it asks again.
+    pub fn forgotten(&self, name: &Destination) {
+        self.tell(|| Command::Forgotten { name: name.clone() });
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for worker in &self.workers {
+            worker.send(command());
+        }
     }
 
     /// Replaces whom the node trusts. Live tunnels are judged by it: those of peers that it does not cover end at once. Credentials

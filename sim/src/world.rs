@@ -9,6 +9,7 @@ mod agenda;
 mod app;
 mod attacker;
 mod control;
+mod demand;
 mod digest;
 mod forgery;
 mod hearing;
@@ -87,6 +88,7 @@ pub struct World {
     limits: Limits,
     same_node: bool,
     require_waypoint: bool,
+    on_demand: bool,
     /// The network of a node, where it is another than that without a name.
     networks: BTreeMap<usize, Arc<str>>,
     net: Network,
@@ -101,6 +103,7 @@ pub struct World {
     issued: BTreeSet<(NodeId, SpiffeId)>,
     renewals: renewal::Renewals,
     names: names::Names,
+    demands: demand::Demands,
     trusts: trust::Trusts,
     rotations: rotation::Rotations,
     upheavals: upheaval::Upheavals,
@@ -145,6 +148,7 @@ impl World {
             issued: BTreeSet::new(),
             renewals: renewal::Renewals::default(),
             names: names::Names::default(),
+            demands: demand::Demands::default(),
             trusts: trust::Trusts::default(),
             rotations: rotation::Rotations::default(),
             upheavals: upheaval::Upheavals::default(),
@@ -154,6 +158,7 @@ impl World {
             limits,
             same_node: true,
             require_waypoint: false,
+            on_demand: false,
             networks: BTreeMap::new(),
             nodes: Vec::new(),
             hosts: Vec::new(),
@@ -214,7 +219,8 @@ impl World {
             local: Local {
                 same_node: self.same_node,
                 require_waypoint: self.require_waypoint,
-                network: self.networks.get(&number).cloned().unwrap_or_default(),
+                network: self.network_of(NodeId(number)),
+                answered: self.on_demand.then(BTreeSet::new),
                 ..Local::default()
             },
             compat: Compat::Culvert,
@@ -223,6 +229,11 @@ impl World {
             join: true,
             response_baggage: true,
         }
+    }
+
+    /// The network that a node is in.
+    fn network_of(&self, node: NodeId) -> Arc<str> {
+        self.networks.get(&node.0).cloned().unwrap_or_default()
     }
 
     /// Two pods of one node have a tunnel between them as any others.

@@ -31,6 +31,9 @@ pub struct DiscoveryArgs {
     /// What the control plane is told of this node besides (repeatable)
     #[arg(long = "xds-metadata", value_name = "NAME=VALUE", value_parser = header, requires = "xds")]
     pub xds_metadata: Vec<(String, String)>,
+    /// Ask the control plane for workloads and services only as connections need them
+    #[arg(long, requires = "xds")]
+    pub xds_on_demand: bool,
     /// Where what the control plane said is kept, so that a node that starts without it can serve
     #[arg(long, value_name = "DIR", requires = "xds")]
     pub state: Option<PathBuf>,
@@ -55,6 +58,8 @@ pub struct DiscoverySettings {
     pub channel: ChannelConfig,
     /// Who asks.
     pub identity: NodeIdentity,
+    /// Whether workloads and services are asked for only as connections need them.
+    pub on_demand: bool,
     /// Where what it said is kept.
     pub state: Option<PathBuf>,
 }
@@ -78,6 +83,6 @@ impl DiscoveryArgs {
             node: self.node_name.unwrap_or_default(),
             metadata: cluster.into_iter().chain(self.xds_metadata).collect::<BTreeMap<_, _>>(),
         };
-        Some(DiscoverySettings { channel, identity, state: self.state })
+        Some(DiscoverySettings { channel, identity, on_demand: self.xds_on_demand, state: self.state })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use culvert_channel::Connector;
-use culvert_core::mesh::Snapshot;
+use culvert_core::mesh::{Destination, Snapshot};
 use culvert_core::seed::Seed;
 use culvert_core::xds::{Closed, Event, ResourceType};
 use culvert_discovery::{Discovery, DiscoveryConfig, News};
@@ -30,8 +30,7 @@ pub(super) fn start(
     let config = DiscoveryConfig {
         connector,
         identity: settings.identity.clone(),
-        // A worker does not wait yet for facts that are to be asked for: what it does not know would go in clear.
-        on_demand: false,
+        on_demand: settings.on_demand,
         state: settings.state.clone(),
         seed: Seed::new(seed),
     };
@@ -56,7 +55,11 @@ pub(super) fn first_facts(happened: &Receiver<Happened>) -> Option<(Snapshot, bo
                     News::Facts(delta) => snapshot = snapshot.apply(delta).0,
                     News::Event(Event::Ready) => return Some((snapshot, true)),
                     News::Restored { .. } => return Some((snapshot, false)),
-                    News::Event(_) | News::Known { .. } | News::State(_) | News::Unexpected(_) => {}
+                    News::Event(_)
+                    | News::Known { .. }
+                    | News::Forgotten { .. }
+                    | News::State(_)
+                    | News::Unexpected(_) => {}
                 }
             }
         }
@@ -69,6 +72,15 @@ pub(super) fn take(node: &Node, news: News) -> bool {
     match news {
         News::Facts(delta) => {
             node.apply_delta(delta);
+            false
+        }
+        // A node asks for nothing else than destinations.
+        News::Known { name, .. } => {
+            Destination::try_from(String::from(&*name)).into_iter().for_each(|name| node.known(&name));
+            false
+        }
+        News::Forgotten { name } => {
+            Destination::try_from(String::from(&*name)).into_iter().for_each(|name| node.forgotten(&name));
             false
         }
         news => matches!(news, News::Event(Event::Ready)),
@@ -98,7 +110,7 @@ fn tell(news: &News) {
         }
         News::State(error) => json!({"event": "state not kept", "error": error.to_string()}),
         News::Unexpected(what) => json!({"event": "control plane misunderstood", "error": what}),
-        News::Event(Event::Ready) | News::Facts(_) | News::Known { .. } => return,
+        News::Event(Event::Ready) | News::Facts(_) | News::Known { .. } | News::Forgotten { .. } => return,
     };
     log::line(&line);
 }

@@ -137,8 +137,8 @@ const VARIABLES: &[Variable] = &[
     variable("ISTIO_META_", Each("xds-metadata"), "what it is told of this node besides"),
     variable(
         "XDS_ON_DEMAND",
-        Only(&["false"], "workloads and services are heard of as a whole"),
-        "only `false`",
+        Switch("xds-on-demand", true),
+        "`true`: workloads and services are heard of only as connections need them",
     ),
     variable("CA_ADDRESS", Flag("ca-address"), "the certificate service"),
     variable("CA_ROOT_CA", Flag("ca-root-ca"), "who vouches for it: a PEM file, PEM text, or `SYSTEM`"),

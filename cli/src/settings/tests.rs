@@ -143,7 +143,7 @@ fn what_a_variable_cannot_mean_is_refused_by_its_name() {
         ("KEEPALIVE_RETRIES", "0"),
         ("PACKET_MARK", "0"),
         ("PROXY_MODE", "shared"),
-        ("XDS_ON_DEMAND", "true"),
+        ("XDS_ON_DEMAND", "often"),
         ("LOCAL_XDS", "workloads: []"),
         ("COMPLIANCE_POLICY", "fips-140-2"),
         ("TLS12_ENABLED", "true"),

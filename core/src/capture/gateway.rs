@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::endpoint;
-use super::{Captured, Local, Need, RouteFault};
+use super::{Captured, Decision, Local, Need, RouteFault};
 use crate::balance::{self, Choice, Seen};
 use crate::identity::SpiffeId;
 use crate::mesh::{
@@ -16,6 +16,16 @@ use crate::mesh::{
 enum Standing<'a> {
     Workload(&'a Arc<Workload>),
     Service(&'a Arc<Service>),
+}
+
+/// Whether it is to be found out what stands at a gateway's address.
+pub(super) fn is_unknown(
+    snapshot: &Snapshot,
+    local: &Local,
+    gateway: &GatewayAddress,
+    namespace: &str,
+) -> bool {
+    standing(snapshot, gateway, namespace).is_none() && local.may_exist(&gateway.destination)
 }
 
 /// What stands at a gateway's address. Where several services have that address, the one counts that a client of
@@ -77,24 +87,29 @@ pub(super) struct Chosen<'a> {
 ///
 /// # Errors
 ///
-/// Nothing stands there, or nothing that is ready.
+/// Nothing stands there, or nothing that is ready, or it is not known yet.
 pub(super) fn choose<'a>(
     snapshot: &'a Snapshot,
+    local: &Local,
     source: &'a Workload,
     seen: &'a Seen<'a>,
     gateway: &GatewayAddress,
     namespace: &str,
     draw: u64,
     fault: RouteFault,
-) -> Result<Chosen<'a>, RouteFault> {
+) -> Result<Chosen<'a>, Unknown> {
     let port = if gateway.hbone_mtls_port == 0 { DEFAULT_HBONE_PORT } else { gateway.hbone_mtls_port };
     match standing(snapshot, gateway, namespace) {
         Some(Standing::Workload(workload)) => Ok(Chosen { workload, service: None, port }),
         Some(Standing::Service(service)) => {
-            let workload = choose_endpoint(snapshot, source, seen, service, draw).ok_or(fault)?;
+            let workload = choose_endpoint(snapshot, source, seen, service, draw);
+            let workload = workload.ok_or(Unknown::Refuse(fault))?;
             Ok(Chosen { workload, service: Some(service), port })
         }
-        None => Err(fault),
+        None if local.may_exist(&gateway.destination) => {
+            Err(Unknown::Wait(Need::Facts { name: gateway.destination.clone() }))
+        }
+        None => Err(Unknown::Refuse(fault)),
     }
 }
 
@@ -116,10 +131,19 @@ fn choose_endpoint<'a>(
     })
 }
 
-/// Why the address of a gateway is not known.
+/// Why it is not known what takes a tunnel, or at which address.
 pub(super) enum Unknown {
     Refuse(RouteFault),
     Wait(Need),
+}
+
+impl From<Unknown> for Decision {
+    fn from(unknown: Unknown) -> Decision {
+        match unknown {
+            Unknown::Refuse(fault) => Decision::Refuse(fault),
+            Unknown::Wait(need) => Decision::Wait(need),
+        }
+    }
 }
 
 impl Chosen<'_> {

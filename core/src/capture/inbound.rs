@@ -4,9 +4,58 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Authority, InboundFault, Local, canonical, endpoint, gateway, is_special};
+use super::{Authority, InboundFault, Local, Need, canonical, endpoint, gateway, is_special};
 use crate::identity::SpiffeId;
-use crate::mesh::{GatewayAddress, NetworkAddress, Service, Snapshot, TunnelledApplication, Workload};
+use crate::mesh::{
+    Destination, GatewayAddress, NetworkAddress, Service, Snapshot, TunnelledApplication, Workload,
+};
+
+/// What is to be found out before a connection to a workload can be judged, where facts come only when they are asked for
+/// (node.md row 73). `authority` is what a CONNECT asks for; absent where the connection came in clear.
+pub fn inbound_need(
+    snapshot: &Snapshot,
+    local: &Local,
+    workload: &Workload,
+    authority: Option<&Authority>,
+) -> Option<Need> {
+    local.answered.as_ref()?;
+    let unknown = |name: &Destination| local.may_exist(name);
+    let own_services = || {
+        let missing = workload.services.iter().filter(|(key, _)| snapshot.service(key).is_none());
+        missing.map(|(key, _)| Destination::Service(key.clone())).filter(unknown)
+    };
+    let before = |waypoint: &GatewayAddress, namespace: &str| {
+        gateway::is_unknown(snapshot, local, waypoint, namespace).then(|| waypoint.destination.clone())
+    };
+    // What the workload may stand before, or is an endpoint of.
+    let asked = match authority {
+        Some(Authority::Host { host, .. }) => {
+            own_services().find(|name| matches!(name, Destination::Service(key) if key.hostname == *host))
+        }
+        Some(Authority::Ip(address)) if !workload.has_ip(address.ip().to_canonical()) => {
+            let address = NetworkAddress::new(local.network.clone(), address.ip().to_canonical());
+            match (snapshot.workload_at(&address), snapshot.service_at(&address, workload.namespace())) {
+                (Some(target), _) => {
+                    target.waypoint.as_deref().and_then(|waypoint| before(waypoint, target.namespace()))
+                }
+                (None, Some(service)) => {
+                    service.waypoints().find_map(|waypoint| before(waypoint, &service.key.namespace))
+                }
+                (None, None) => Some(Destination::Address(address)).filter(unknown),
+            }
+        }
+        Some(Authority::Ip(_)) | None => None,
+    };
+    // What stands before the workload, where it makes a difference.
+    let required = || {
+        let known = || waypoints_before(snapshot, workload, None);
+        own_services()
+            .next()
+            .or_else(|| known().find_map(|(waypoint, namespace)| before(waypoint, namespace)))
+    };
+    let name = asked.or_else(|| if local.require_waypoint { required() } else { None })?;
+    Some(Need::Facts { name })
+}
 
 /// Where a connection that arrived for a workload goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,13 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::gateway::{self, Chosen, Unknown};
+use super::gateway::{self, Chosen};
 use super::{Authority, Local, RouteFault, canonical, endpoint};
 use crate::balance::{self, Seen};
 use crate::identity::SpiffeId;
 use crate::mesh::{
-    GatewayAddress, Mode, NetworkAddress, Service, Snapshot, TunnelProtocol, TunnelledApplication, Workload,
+    Destination, GatewayAddress, Mode, NetworkAddress, Service, Snapshot, TunnelProtocol,
+    TunnelledApplication, Workload,
 };
 
 /// A connection that was captured on its way out of a workload.
@@ -68,6 +69,11 @@ pub enum Need {
         /// The name.
         host: Arc<str>,
     },
+    /// What there is of a name, where facts come only when they are asked for (node.md row 73).
+    Facts {
+        /// The name.
+        name: Destination,
+    },
 }
 
 /// A workload to reach by an HBONE tunnel: the destination itself, or its waypoint, or the gateway of its network.
@@ -124,7 +130,13 @@ pub fn outbound_seeing(
     }
     match snapshot.service_at(&address, captured.source.namespace()) {
         Some(service) => asked.service(service),
-        None => passthrough(local, original),
+        None => {
+            let name = Destination::Address(address);
+            if local.may_exist(&name) && !local.is_own_port(original.port()) {
+                return Decision::Wait(Need::Facts { name });
+            }
+            passthrough(local, original)
+        }
     }
 }
 
@@ -251,11 +263,10 @@ impl<'a> Asked<'a> {
         service: Option<&Arc<Service>>,
     ) -> Decision {
         let Asked { snapshot, local, captured, seen, original, draw } = *self;
-        let fault = RouteFault::NoWaypoint;
-        let chosen = match gateway::choose(snapshot, captured.source, seen, waypoint, namespace, draw, fault)
-        {
+        let (source, fault) = (captured.source, RouteFault::NoWaypoint);
+        let chosen = match gateway::choose(snapshot, local, source, seen, waypoint, namespace, draw, fault) {
             Ok(chosen) => chosen,
-            Err(fault) => return Decision::Refuse(fault),
+            Err(unknown) => return unknown.into(),
         };
         if chosen.workload.network != local.network {
             let expected = match chosen.service {
@@ -274,7 +285,7 @@ impl<'a> Asked<'a> {
         service: Option<&Arc<Service>>,
         expected: Vec<SpiffeId>,
     ) -> Decision {
-        let Asked { snapshot, captured, seen, original, draw, .. } = *self;
+        let Asked { snapshot, local, captured, seen, original, draw } = *self;
         let Some(service) = service else { return Decision::Refuse(RouteFault::NotByService) };
         let Some(address) = there.network_gateway.as_deref() else {
             return Decision::Refuse(RouteFault::NoGateway);
@@ -286,10 +297,11 @@ impl<'a> Asked<'a> {
         let Ok(authority) = Authority::host(&service.key.hostname, original.port()) else {
             return Decision::Refuse(RouteFault::NoAddress);
         };
-        let (namespace, fault) = (there.namespace(), RouteFault::NoGateway);
-        match gateway::choose(snapshot, captured.source, seen, address, namespace, independent(draw), fault) {
+        let (source, namespace, fault) = (captured.source, there.namespace(), RouteFault::NoGateway);
+        let draw = independent(draw);
+        match gateway::choose(snapshot, local, source, seen, address, namespace, draw, fault) {
             Ok(chosen) => self.tunnel(&chosen, address, authority, Some(service), Some(expected)),
-            Err(fault) => Decision::Refuse(fault),
+            Err(unknown) => unknown.into(),
         }
     }
 
@@ -310,8 +322,7 @@ impl<'a> Asked<'a> {
                 service: service.cloned(),
                 inner,
             })),
-            Err(Unknown::Refuse(fault)) => Decision::Refuse(fault),
-            Err(Unknown::Wait(need)) => Decision::Wait(need),
+            Err(unknown) => unknown.into(),
         }
     }
 

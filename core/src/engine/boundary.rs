@@ -9,7 +9,7 @@ use crate::fault::IoFault;
 use crate::hbone::connect::Authority;
 use crate::identity::rotation::Demand;
 use crate::identity::{Credential, IdentityFault, SpiffeId, Trust};
-use crate::mesh::{Changed, Snapshot};
+use crate::mesh::{Changed, Destination, Snapshot};
 use crate::slots::{Key, key};
 use crate::telemetry::Event;
 use crate::time::Time;
@@ -167,6 +167,17 @@ pub enum Input {
         /// Its addresses and for how long they may be used, or why there are none.
         outcome: Result<(Vec<IpAddr>, Duration), ResolveFault>,
     },
+    /// The answer to [`Output::NeedFacts`]: what there is of a name was applied before, and what becomes of it will be. It may
+    /// come late or never: nobody waits longer than `wait_for_facts`.
+    Known {
+        /// The name.
+        name: Destination,
+    },
+    /// Nobody tells any more what becomes of this name: it is to be asked for again.
+    Forgotten {
+        /// The name.
+        name: Destination,
+    },
     /// New facts; they replace the old ones as a whole.
     Apply {
         /// The facts.
@@ -256,6 +267,14 @@ pub enum Output {
     Resolve {
         /// The name.
         host: Arc<str>,
+    },
+    /// Ask for what there is of a name; answered by [`Input::Known`]. Only where [`Local::answered`] says that facts come when
+    /// they are asked for.
+    ///
+    /// [`Local::answered`]: crate::capture::Local::answered
+    NeedFacts {
+        /// The name.
+        name: Destination,
     },
     /// Send FIN: every byte before it was written (or moved).
     Finish {

@@ -21,7 +21,14 @@ impl<L: Lies> Engine<L> {
     /// Decides where a flow goes, as the facts are now and with what was seen of endpoints.
     pub(super) fn decision_for(&mut self, now: Now, id: FlowId, source: &Workload) -> Option<Decision> {
         let decision = self.decision_knowing(now, id, source, None)?;
-        let Decision::Wait(Need::Resolve { host }) = &decision else { return Some(decision) };
+        let host = match &decision {
+            Decision::Wait(Need::Resolve { host }) => host,
+            Decision::Wait(Need::Facts { name }) => {
+                self.ask(now, id, name);
+                return Some(decision);
+            }
+            _ => return Some(decision),
+        };
         match self.look_up(now, host) {
             Lookup::Known(resolved) => self.decision_knowing(now, id, source, Some(&resolved)),
             Lookup::Nowhere => Some(Decision::Refuse(RouteFault::NoAddress)),

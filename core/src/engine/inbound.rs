@@ -27,6 +27,9 @@ impl<L: Lies> Engine<L> {
         let Some(flow) = self.flows.get(id) else { return };
         let (pod, peer, original) = (flow.pod, flow.origin.peer, flow.connection.destination);
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
+        if self.awaits_facts(now, id, &workload, None) {
+            return;
+        }
         let target = match capture::inbound_plaintext(&self.local, &workload, original) {
             Ok(target) => target,
             Err(fault) => return self.fail(now, id, Reason::Failed(Fault::Target(fault))),
@@ -116,6 +119,9 @@ impl<L: Lies> Engine<L> {
         let Some(authority) = flow.authority.clone() else { return };
         let identity = flow.connection.source_identity.clone();
         let Some(workload) = self.workload_of(pod) else { return self.wait(id, Waiting::Facts) };
+        if self.awaits_facts(now, id, &workload, Some(&authority)) {
+            return;
+        }
         let target = match capture::inbound_connect(&self.snapshot, &self.local, &workload, local, &authority)
         {
             Ok(target) => target,

@@ -147,7 +147,7 @@ impl<L: Lies> Engine<L> {
         self.count_endpoint(id, &decision);
         match decision {
             // The deadline of the wait was set when the connection came, or was begun anew.
-            Decision::Wait(Need::Resolve { .. }) => self.wait(id, Waiting::Facts),
+            Decision::Wait(Need::Resolve { .. } | Need::Facts { .. }) => self.wait(id, Waiting::Facts),
             Decision::Refuse(fault) => self.fail(now, id, Reason::Failed(Fault::Route(fault))),
             Decision::Passthrough { target } => {
                 self.learn(id, |c| {

@@ -48,7 +48,8 @@ impl Demands {
         let mut instead_of = None;
         if self.by_name.len() >= MAX_DEMANDS {
             let absent = self.by_name.iter().find(|(_, demand)| **demand == Demand::Absent);
-            let Some(name) = absent.map(|(name, _)| name.clone()) else { return Asked::Answered(false) };
+            // What cannot be asked for is not known to be absent either.
+            let Some(name) = absent.map(|(name, _)| name.clone()) else { return Asked::Pending };
             self.by_name.remove(&name);
             instead_of = Some(name);
         }

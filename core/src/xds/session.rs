@@ -196,6 +196,9 @@ impl Session {
         match self.demands.ask(&name) {
             Asked::Answered(exists) => self.outputs.push_back(Output::Known { name, exists }),
             Asked::Now { instead_of } => {
+                if let Some(name) = &instead_of {
+                    self.outputs.push_back(Output::Forgotten { name: name.clone() });
+                }
                 // Without a stream, the first request of the next one says it.
                 if matches!(self.link, Link::Open { .. }) {
                     let mut request = Request::new(ResourceType::Address);

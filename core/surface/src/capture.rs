@@ -3,10 +3,12 @@
 use culvert_core::balance::Seen;
 use culvert_core::capture::{
     Captured, Decision, InboundFault, InboundTarget, Local, LocalTo, Need, OWN_PORTS, Resolved, RouteFault,
-    TunnelTo, inbound_connect, inbound_plaintext, may_pass, must_pass, outbound, outbound_seeing,
+    TunnelTo, inbound_connect, inbound_need, inbound_plaintext, may_pass, must_pass, outbound,
+    outbound_seeing,
 };
 use culvert_core::hbone::connect::Authority;
 use culvert_core::identity::SpiffeId;
+use culvert_core::mesh::Destination;
 use culvert_core::mesh::Service;
 use culvert_core::mesh::Snapshot;
 use culvert_core::mesh::Uid;
@@ -66,6 +68,10 @@ pub fn cases_of_need(value: Need) -> &'static str {
             let _: Arc<str> = host;
             "Resolve"
         }
+        Need::Facts { name } => {
+            let _: Destination = name;
+            "Facts"
+        }
     }
 }
 pub fn cases_of_route_fault(value: RouteFault) -> &'static str {
@@ -90,6 +96,7 @@ const _: fn(
     SocketAddr,
     &Authority,
 ) -> Result<InboundTarget, InboundFault> = inbound_connect;
+const _: fn(&Snapshot, &Local, &Workload, Option<&Authority>) -> Option<Need> = inbound_need;
 const _: fn(&Local, &Arc<Workload>, SocketAddr) -> Result<InboundTarget, InboundFault> = inbound_plaintext;
 const _: fn(&Snapshot, &Local, &Workload, u16, Option<(&SpiffeId, IpAddr)>) -> bool = may_pass;
 const _: fn(&Snapshot, &Local, &Workload) -> bool = must_pass;
@@ -107,11 +114,22 @@ pub fn fields_of_inbound_target(
     let InboundTarget { target, dial, workload, service, shown, for_another } = value;
     (target, dial, workload, service, shown, for_another)
 }
-pub fn fields_of_local(value: Local) -> (Arc<str>, BTreeSet<u16>, BTreeSet<Uid>, bool, u16, bool, bool) {
-    let Local { network, own_ports, workloads, same_node, hbone_port, require_waypoint, loopback_tunnel } =
-        value;
-    (network, own_ports, workloads, same_node, hbone_port, require_waypoint, loopback_tunnel)
+pub fn fields_of_local(
+    value: Local,
+) -> (Arc<str>, BTreeSet<u16>, BTreeSet<Uid>, [bool; 3], u16, Option<BTreeSet<Destination>>) {
+    let Local {
+        network,
+        own_ports,
+        workloads,
+        same_node,
+        hbone_port,
+        require_waypoint,
+        loopback_tunnel,
+        answered,
+    } = value;
+    (network, own_ports, workloads, [same_node, require_waypoint, loopback_tunnel], hbone_port, answered)
 }
+const _: fn(&Local, &Destination) -> bool = Local::may_exist;
 const _: fn(&Local, u16) -> bool = Local::is_own_port;
 pub fn fields_of_local_to(value: LocalTo) -> (SocketAddr, Arc<Workload>, Option<Arc<Service>>) {
     let LocalTo { target, destination, service } = value;

@@ -12,6 +12,7 @@ use culvert_core::identity::SpiffeId;
 use culvert_core::identity::Trust;
 use culvert_core::identity::rotation::Demand;
 use culvert_core::mesh::Changed;
+use culvert_core::mesh::Destination;
 use culvert_core::mesh::Snapshot;
 use culvert_core::telemetry::Event;
 use culvert_core::time::Time;
@@ -41,6 +42,14 @@ pub fn cases_of_input(value: Input) -> &'static str {
             let _: Arc<str> = host;
             let _: Result<(Vec<IpAddr>, Duration), ResolveFault> = outcome;
             "Resolved"
+        }
+        Input::Known { name } => {
+            let _: Destination = name;
+            "Known"
+        }
+        Input::Forgotten { name } => {
+            let _: Destination = name;
+            "Forgotten"
         }
         Input::PodRemoved { pod } => {
             let _: PodId = pod;
@@ -141,6 +150,10 @@ pub fn cases_of_output(value: Output) -> &'static str {
         Output::Resolve { host } => {
             let _: Arc<str> = host;
             "Resolve"
+        }
+        Output::NeedFacts { name } => {
+            let _: Destination = name;
+            "NeedFacts"
         }
         Output::NeedCredential { id, demand } => {
             let _: SpiffeId = id;

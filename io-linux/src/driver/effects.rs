@@ -71,6 +71,7 @@ impl<R: Runtime> Driver<R> {
                         self.engine.handle_input(now, Input::Resolved { host, outcome });
                     }
                 }
+                Output::NeedFacts { name } => (self.on_need_facts)(name),
                 Output::Finish { socket } => {
                     if let Some(entry) = self.table.get(socket) {
                         entry.stream.finish();

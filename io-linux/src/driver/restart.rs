@@ -73,7 +73,13 @@ impl Standing {
                 // The last worker that lets go of the listeners closes them.
                 state.pods = Arc::default();
             }
-            Command::Credential { .. } | Command::Resolved { .. } | Command::Open { .. } | Command::Stop => {}
+            // What the next driver lacks it asks for itself.
+            Command::Credential { .. }
+            | Command::Resolved { .. }
+            | Command::Known { .. }
+            | Command::Forgotten { .. }
+            | Command::Open { .. }
+            | Command::Stop => {}
         }
         Some(command)
     }

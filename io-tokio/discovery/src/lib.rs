@@ -52,6 +52,11 @@ pub enum News {
         /// Whether there is such a thing.
         exists: bool,
     },
+    /// A name of which there was nothing gave way to another: what becomes of it is not told any more.
+    Forgotten {
+        /// The name.
+        name: Arc<str>,
+    },
     /// What an earlier process knew was taken over, and told as facts before.
     Restored {
         /// How many workloads and services there are.
@@ -101,7 +106,15 @@ impl Discovery {
 
     /// Asks for a name: `NETWORK/ADDRESS`, `NAMESPACE/HOSTNAME` or a uid. [`News::Known`] is the answer.
     pub fn demand(&self, name: impl Into<Arc<str>>) {
-        let _ended = self.commands.send(Command::Demand(name.into()));
+        self.demands()(name.into());
+    }
+
+    /// What asks as [`Discovery::demand`] does, for others to keep. It never blocks, and asks nobody once discovery has ended.
+    pub fn demands(&self) -> impl Fn(Arc<str>) + Send + Sync + 'static {
+        let commands = self.commands.clone();
+        move |name| {
+            let _ended = commands.send(Command::Demand(name));
+        }
     }
 
     /// How it is.

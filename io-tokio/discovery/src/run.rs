@@ -108,6 +108,7 @@ impl Driver {
                 }
                 Output::Connect => self.link = Some(Link::open(self.connector.clone())),
                 Output::Known { name, exists } => (self.news)(News::Known { name, exists }),
+                Output::Forgotten { name } => (self.news)(News::Forgotten { name }),
                 Output::Report(event) => (self.news)(News::Event(event)),
                 Output::Send(request) => {
                     let node = std::mem::take(&mut self.introduce).then(|| self.node.clone());

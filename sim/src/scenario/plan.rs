@@ -96,6 +96,9 @@ pub(super) struct Options {
     /// The pod whose applications live in the process of its proxy. Drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) consumer: Option<usize>,
+    /// Nodes ask for what they do not know. Drawn from the seed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) on_demand: bool,
     /// What stands before the service. Drawn from the seed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) before: Option<Before>,
@@ -223,6 +226,7 @@ impl Choices<'_> {
                 2 => Some(Before::Gateway),
                 _ => None,
             },
+            on_demand: (seed >> 40).is_multiple_of(4),
             consumer: (seed >> 8).is_multiple_of(4).then_some((seed >> 16) as usize % nodes),
         }
     }

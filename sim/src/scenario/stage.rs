@@ -105,6 +105,9 @@ impl Stage {
         if !options.same_node {
             world.without_local_path();
         }
+        if options.on_demand {
+            world.on_demand();
+        }
         if !depth.replays {
             world.without_replay();
         }

@@ -73,6 +73,7 @@ pub const VOCABULARY: &[&str] = &[
     "limit-waiters",
     "loss",
     "no-route",
+    "on-demand",
     "refused-target",
     "reset-by-destination",
     "reset-by-source",

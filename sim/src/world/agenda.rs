@@ -10,6 +10,7 @@ use culvert_core::engine::boundary::ResolveFault;
 use culvert_core::fault::IoFault;
 use culvert_core::identity::SpiffeId;
 use culvert_core::identity::rotation::FetchId;
+use culvert_core::mesh::Destination;
 use culvert_core::time::Time;
 
 use super::app::AppId;
@@ -25,6 +26,8 @@ pub(super) enum Happening {
     Accept(NodeId),
     /// An application's pause or slow read is over.
     App(AppId),
+    /// What a node asks for reaches the control plane.
+    Asked(NodeId, Destination),
     /// The answer to a dial reaches the dialler.
     Answer(WireId, Result<(), IoFault>),
     /// Something reaches one end of a connection.

@@ -213,6 +213,7 @@ impl World {
             let deltas = subscription.hearing.hear(self.net.now, &[], &Snapshot::new(), 0, true);
             assert!(deltas.is_empty(), "an empty answer changes nothing");
             self.catch_up(node, &held, delivery, catch_up);
+            self.tell_demanded(node);
         } else if delivery == Delivery::Prompt && subscription.under_way > 0 {
             let facts = self.control.facts().clone();
             let missed = keys(&self.control.view(node).diff_to(&facts));
@@ -318,6 +319,7 @@ impl World {
         let now = self.net.now;
         self.control.subscriptions[node.0].views.push((now, snapshot.clone()));
         self.input(node, Input::Apply { snapshot, changed });
+        self.tell_demanded(node);
         self.mark_permitted(node);
     }
 

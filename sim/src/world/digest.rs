@@ -35,6 +35,7 @@ impl Digest {
             Output::NeedCredential { id, demand } => (id, demand).hash(self),
             Output::DropCredential(id) => id.hash(self),
             Output::Resolve { host } => host.hash(self),
+            Output::NeedFacts { name } => name.to_string().hash(self),
             Output::Finish { socket } => socket.hash(self),
             Output::Close { socket, mode } => (socket, mode).hash(self),
             Output::Report(event) => self.event(event),

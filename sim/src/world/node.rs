@@ -312,6 +312,7 @@ impl Node {
                 | Output::Deliver { .. }
                 | Output::NeedCredential { .. }
                 | Output::DropCredential(_)
+                | Output::NeedFacts { .. }
                 | Output::Resolve { .. } => self.wants.push(output),
             }
         }

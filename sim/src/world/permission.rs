@@ -124,7 +124,9 @@ impl World {
         };
         let law = if in_mesh { "S8" } else { "S10" };
         assert!(known.iter().any(permitted), "{law}: no facts permit the way of {connection:?}");
-        if in_mesh {
+        if !in_mesh {
+            self.check_asked(node, connection);
+        } else {
             assert_eq!(
                 connection.source_identity.as_ref(),
                 Some(&own),

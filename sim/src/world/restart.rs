@@ -23,6 +23,7 @@ impl World {
         let before = std::mem::replace(&mut self.nodes[node.0], fresh);
         self.nodes[node.0].succeed(before);
         self.renewals.begin_anew(node);
+        self.forget_questions(node);
         self.mark_permitted(node);
         for number in 0..self.hosts.len() {
             let host = &self.hosts[number];

@@ -34,6 +34,7 @@ impl World {
             Happening::Fetched(node, id, fetch) => self.fetched(node, id, fetch),
             Happening::Rotate(node) => self.rotation_due(node),
             Happening::Reissue(node, id) => self.issue(node, id),
+            Happening::Asked(node, name) => self.asked(node, name),
             Happening::Resolved(node, host, outcome) => self.resolved(node, host, outcome),
             Happening::Renew(node, id) => self.renew(node, id),
             Happening::Root(phase) => self.next_root(phase),
@@ -83,6 +84,7 @@ impl World {
                 }
                 Output::DropCredential(id) => self.forget_credential(node, &id),
                 Output::Resolve { host } => self.look_up(node, host),
+                Output::NeedFacts { name } => self.ask_for_facts(node, name),
                 Output::Close { socket, mode } => {
                     // Opened and closed in one turn: it was wanted earlier in this list.
                     if let Some((wire, side)) = self.nodes[node.0].sockets.remove(&socket) {

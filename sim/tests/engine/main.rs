@@ -5,6 +5,7 @@ mod arrival;
 mod attacker;
 mod consumer;
 mod control;
+mod demand;
 mod dial;
 mod ending;
 mod endpoint;

@@ -149,6 +149,7 @@ impl NodeSetup {
                 let killed = matches!(event, Event::Opened(c) if Some(c.destination) == deadly);
                 assert!(!killed, "the worker dies as the test asked it to");
             }),
+            on_need_facts: Arc::new(|name| panic!("{name} is asked for, which nobody answers")),
             on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
         };
         TestNode { node: self.runtime.start(config, self.mesh.snapshot()).unwrap(), events }

@@ -84,6 +84,7 @@ fn decide(local: &Local, source: &str, original: &str, draw: u64) -> String {
             format!("tunnel {} {} {}{inside}", to.destination.name, to.peer, to.authority)
         }
         Decision::Wait(Need::Resolve { host }) => format!("wait {host}"),
+        Decision::Wait(Need::Facts { name }) => format!("ask {name}"),
     }
 }
 

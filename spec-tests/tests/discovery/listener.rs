@@ -35,6 +35,7 @@ impl Listener {
                 News::Event(event) => heard.events.push(event),
                 News::Facts(delta) => heard.snapshot = heard.snapshot.apply(delta).0,
                 News::Known { name, exists } => heard.known.push((name.to_string(), exists)),
+                News::Forgotten { name } => panic!("{name} was given up"),
                 News::Restored { .. } => heard.restored = true,
                 News::State(error) => panic!("{error}"),
                 News::Unexpected(what) => panic!("{what}"),

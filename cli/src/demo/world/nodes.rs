@@ -123,6 +123,7 @@ fn config(
                 let _unheard = records.send(record);
             }
         }),
+        on_need_facts: Arc::new(|_| {}),
         // A flow that lacks its credential is refused, which the demo sees.
         on_credential_fault: Arc::new(|_, _| {}),
     }

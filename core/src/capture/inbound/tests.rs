@@ -1,7 +1,9 @@
+use std::collections::BTreeSet;
+
 use quickcheck::{Arbitrary, Gen, quickcheck};
 
 use super::*;
-use crate::mesh::{MeshFile, sample};
+use crate::mesh::{Delta, MeshFile, sample};
 
 const WORLD: &str = r#"
 workloads:
@@ -30,6 +32,53 @@ services:
 
 fn world() -> Snapshot {
     Snapshot::from_file(serde_saphyr::from_str::<MeshFile>(WORLD).unwrap()).unwrap()
+}
+
+#[test]
+fn what_a_connection_to_a_workload_depends_on_is_asked_for() {
+    let mut delta = Delta::new();
+    for service in ["n/web.example", "n/guarded.example", "n/other.example"] {
+        delta.remove_service(service.parse().unwrap());
+    }
+    delta.remove_workload("way".into());
+    let facts = world().apply(delta).0;
+    let mut local = Local { answered: Some(BTreeSet::new()), ..Local::default() };
+    let host = |name: &str| Authority::host(name, 80).unwrap();
+    let ip = |text: &str| Authority::ip(text.parse().unwrap());
+    let need = |local: &Local, uid: &str, authority: Option<&Authority>| match inbound_need(
+        &facts,
+        local,
+        facts.workload(uid).unwrap(),
+        authority,
+    ) {
+        Some(Need::Facts { name }) => name.to_string(),
+        other => format!("{other:?}"),
+    };
+    for (uid, authority, needed) in [
+        // What it is an endpoint of, by the name that was asked for, and nothing else.
+        ("pod", host("web.example"), "n/web.example"),
+        ("pod", host("other.example"), "None"),
+        ("pod", ip("10.0.0.1:80"), "None"),
+        // What it may stand before.
+        ("pod", ip("10.0.0.77:80"), "/10.0.0.77"),
+        ("pod", ip("10.0.0.3:80"), "/10.0.0.4"),
+        ("pod", ip("10.96.0.5:80"), "/10.0.0.4"),
+        ("pod", ip("10.0.0.2:80"), "None"),
+    ] {
+        assert_eq!(need(&local, uid, Some(&authority)), needed, "{uid} {authority}");
+    }
+    // What stands before it counts where nobody may pass by.
+    assert_eq!(need(&local, "behind", None), "None");
+    local.require_waypoint = true;
+    assert_eq!(need(&local, "behind", None), "/10.0.0.4");
+    assert_eq!(need(&local, "other", Some(&ip("10.0.0.2:80"))), "n/other.example");
+    local
+        .answered
+        .as_mut()
+        .unwrap()
+        .extend(["n/other.example", "/10.0.0.4"].map(|name| Destination::try_from(name.to_owned()).unwrap()));
+    assert_eq!(need(&local, "behind", None), "None");
+    assert_eq!(need(&local, "other", None), "None");
 }
 
 /// What a CONNECT for an authority does to a workload, as the target or the fault's label.
@@ -345,6 +394,19 @@ impl Arbitrary for Case {
 }
 
 quickcheck! {
+    fn what_was_answered_is_not_asked_again(case: Case, required: bool) -> bool {
+        let mut local = Local { answered: Some(BTreeSet::new()), require_waypoint: required, ..Local::default() };
+        for authority in [Some(&case.authority), None] {
+            while let Some(need) = inbound_need(&case.snapshot, &local, &case.workload, authority) {
+                let Need::Facts { name } = need else { return false };
+                assert!(local.answered.as_mut().unwrap().insert(name.clone()), "{name} is asked for again");
+            }
+        }
+        // Where facts come as a whole, nothing is asked for.
+        let all = Local { answered: None, ..local };
+        inbound_need(&case.snapshot, &all, &case.workload, Some(&case.authority)).is_none()
+    }
+
     fn whatever_is_asked_only_the_workload_is_dialled(case: Case) -> bool {
         let local = Local::default();
         match inbound_connect(&case.snapshot, &local, &case.workload, case.tcp, &case.authority) {

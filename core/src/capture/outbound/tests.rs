@@ -91,6 +91,55 @@ fn line(decision: &Decision) -> String {
             format!("tunnel {} {} {}{inner}", to.peer, to.authority, end(&to.destination, &to.service))
         }
         Decision::Wait(Need::Resolve { host }) => format!("wait {host}"),
+        Decision::Wait(Need::Facts { name }) => format!("ask {name}"),
+    }
+}
+
+#[test]
+fn what_may_exist_is_asked_for_before_it_is_passed_by() {
+    let facts = world();
+    let rows = [
+        // What is known needs no answer.
+        ("10.0.0.2:80", "tunnel 10.0.0.2:15008 10.0.0.2:80 remote"),
+        ("203.0.113.9:443", "ask /203.0.113.9"),
+        ("[::ffff:203.0.113.9]:443", "ask /203.0.113.9"),
+        // This one's address in the other network is not this one's.
+        ("10.0.0.8:80", "ask /10.0.0.8"),
+        ("127.0.0.2:80", "ask /127.0.0.2"),
+        // Of a port of the proxy nothing could be heard that made a difference.
+        ("203.0.113.9:15008", "refuse own_port"),
+    ];
+    let mut local = Local { answered: Some(BTreeSet::new()), ..local() };
+    for (original, expected) in rows {
+        assert_eq!(line(&decide(&facts, &local, "client", original, 0)), expected, "{original}");
+    }
+    // Answered, it goes where it goes where all facts are known; also where there is something that this one may not see.
+    for name in ["/203.0.113.9", "/10.0.0.8", "/10.96.0.19"] {
+        let ip = &name[1..];
+        let original = format!("{ip}:80");
+        assert_eq!(line(&decide(&facts, &local, "client", &original, 0)), format!("ask {name}"));
+        local.answered.as_mut().unwrap().insert(Destination::try_from(name.to_owned()).unwrap());
+        assert_eq!(line(&decide(&facts, &local, "client", &original, 0)), format!("passthrough {ip}:80"));
+    }
+}
+
+#[test]
+fn a_waypoint_that_may_exist_is_asked_for() {
+    let all = world();
+    let mut local = Local { answered: Some(BTreeSet::new()), ..local() };
+    let without = |name: &str| {
+        let mut delta = Delta::new();
+        match Destination::try_from(name.to_owned()).unwrap() {
+            Destination::Service(key) => delta.remove_service(key),
+            Destination::Address(_) => delta.remove_workload("c//Pod/n/way".into()),
+        };
+        all.apply(delta).0
+    };
+    for (original, waypoint) in [("10.0.0.15:80", "n/way"), ("10.96.0.5:80", "/10.0.0.6")] {
+        let facts = without(waypoint);
+        assert_eq!(line(&decide(&facts, &local, "client", original, 0)), format!("ask {waypoint}"));
+        local.answered.as_mut().unwrap().insert(Destination::try_from(waypoint.to_owned()).unwrap());
+        assert_eq!(line(&decide(&facts, &local, "client", original, 0)), "refuse no_waypoint");
     }
 }
 
@@ -384,6 +433,19 @@ fn destination(decision: &Decision) -> Option<Reached<'_>> {
 }
 
 quickcheck! {
+    fn asking_ends_where_all_is_known(case: Case, draw: u64) -> bool {
+        let mut asking = Case { local: Local { answered: Some(BTreeSet::new()), ..case.local.clone() }, ..case.clone() };
+        for _ in 0..8 {
+            match asking.decide(draw) {
+                Decision::Wait(Need::Facts { name }) => {
+                    assert!(asking.local.answered.as_mut().unwrap().insert(name), "what was answered is asked again");
+                }
+                decision => return decision == case.decide(draw),
+            }
+        }
+        false
+    }
+
     fn a_port_of_the_proxy_is_never_dialled(case: Case, draw: u64) -> bool {
         let target = match case.decide(draw) {
             Decision::Passthrough { target } => target,

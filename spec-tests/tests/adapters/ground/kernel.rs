@@ -345,6 +345,7 @@ fn run(start: Start, case: &Case, pods: Vec<PodConfig>, facts: Arc<Snapshot>) ->
         credentials: Box::new(certificates().clone()),
         trust: Trust::default(),
         on_event: Arc::new(move |worker, event| record.push(worker, event.clone())),
+        on_need_facts: Arc::new(|name| panic!("{name} is asked for, which nobody answers")),
         on_credential_fault: Arc::new(|id, why| panic!("no credential for {id}: {why}")),
     };
     TestNode { node: start(config, facts).unwrap(), events }
